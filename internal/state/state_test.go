@@ -1,0 +1,139 @@
+package state_test
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/slipway-release/slipway/internal/state"
+)
+
+// TestMain lets the test binary play the second process that wants the lock.
+func TestMain(m *testing.M) {
+	if root := os.Getenv("STATE_TEST_LOCK"); root != "" {
+		d, err := state.Open(root)
+		if err == nil {
+			_, err = d.Lock()
+		}
+		if err != nil {
+			os.Stderr.WriteString(err.Error())
+			os.Exit(3)
+		}
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+func TestSecondProcessIsRefused(t *testing.T) {
+	root := t.TempDir()
+	d, err := state.Open(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	unlock, err := d.Lock()
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := func() (string, error) {
+		cmd := exec.Command(os.Args[0])
+		cmd.Env = append(os.Environ(), "STATE_TEST_LOCK="+root)
+		out, err := cmd.CombinedOutput()
+		return string(out), err
+	}
+	out, err := other()
+	if err == nil {
+		t.Fatal("a second process got the lock")
+	}
+	for _, want := range []string{state.ErrLocked.Error(), strconv.Itoa(os.Getpid()), "--state-dir"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("message %q lacks %q", out, want)
+		}
+	}
+	unlock()
+	if out, err := other(); err != nil {
+		t.Errorf("after unlock: %v: %s", err, out)
+	}
+}
+
+func TestLockedIsASentinel(t *testing.T) {
+	d, err := state.Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	unlock, err := d.Lock()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unlock()
+	if _, err := d.Lock(); !errors.Is(err, state.ErrLocked) {
+		t.Errorf("error %v, want ErrLocked", err)
+	}
+}
+
+func TestLatest(t *testing.T) {
+	d, err := state.Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if id, err := d.Latest(); err != nil || id != "" {
+		t.Fatalf("latest of an empty directory: %q, %v", id, err)
+	}
+	for _, id := range []string{"one", "two"} {
+		if err := d.SetLatest(id); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := d.Latest(); err != nil || got != id {
+			t.Errorf("latest %q, %v, want %q", got, err, id)
+		}
+	}
+}
+
+func TestWriteFileIsWholeUnderConcurrency(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "sub", "file")
+	contents := []string{strings.Repeat("a", 1<<16), strings.Repeat("b", 1<<10)}
+	var wg sync.WaitGroup
+	for i := range 16 {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			if err := state.WriteFile(path, []byte(contents[i%2]), 0o600); err != nil {
+				t.Error(err)
+			}
+		}()
+	}
+	wg.Wait()
+	got, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := string(got); s != contents[0] && s != contents[1] {
+		t.Errorf("torn file of %d bytes", len(s))
+	}
+	entries, _ := os.ReadDir(filepath.Dir(path))
+	if len(entries) != 1 {
+		t.Errorf("%d files left beside it", len(entries)-1)
+	}
+	if info, _ := os.Stat(path); info.Mode().Perm() != 0o600 {
+		t.Errorf("mode %v", info.Mode())
+	}
+}
+
+func TestWriteFileFailureLeavesTheOld(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "file")
+	if err := os.MkdirAll(filepath.Join(path, "occupied"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := state.WriteFile(path, []byte("x"), 0o644); err == nil {
+		t.Fatal("no error although a folder stands at the path")
+	}
+	entries, _ := os.ReadDir(dir)
+	if len(entries) != 1 {
+		t.Errorf("a file was left beside: %v", entries)
+	}
+}
