@@ -1,0 +1,223 @@
+package oci
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+)
+
+// patience bounds how often and how long a request is tried.
+type patience struct {
+	attempts int
+	pause    time.Duration // before the second attempt; doubles from then on
+	limit    time.Duration // of one pause
+	idle     time.Duration // without a byte moving
+}
+
+// before returns how long to wait before attempt n (the second one is 2). The
+// jitter keeps clients that failed together from coming back together.
+func (p patience) before(n int, asked time.Duration) time.Duration {
+	wait := p.pause << min(n-2, 20)
+	if wait > p.limit || wait <= 0 {
+		wait = p.limit
+	}
+	wait = wait/2 + rand.N(wait/2+1)
+	return max(wait, min(asked, p.limit))
+}
+
+// exhaustedError is a failure of the network that outlasted all attempts.
+type exhaustedError struct {
+	attempts int
+	err      error
+}
+
+func (e *exhaustedError) Error() string { return fmt.Sprintf("%v (tried %d times)", e.err, e.attempts) }
+func (e *exhaustedError) Unwrap() error { return e.err }
+
+// hintKey finds a *hint in a request's context. Through it the transport tells
+// whoever repeats a whole upload what a response asked for: the library that
+// stands between the two hands on no headers.
+type hintKey struct{}
+
+type hint struct{ retryAfter time.Duration }
+
+func newBaseTransport(insecure bool) http.RoundTripper {
+	base, ok := remote.DefaultTransport.(*http.Transport)
+	if !ok {
+		return remote.DefaultTransport
+	}
+	t := base.Clone()
+	// Left alone, the transport unpacks a layer that a server sent with
+	// Content-Encoding gzip, and its digest no longer fits.
+	t.DisableCompression = true
+	if insecure {
+		t.TLSClientConfig = &tls.Config{InsecureSkipVerify: true} //nolint:gosec // asked for by WithInsecure
+	}
+	return t
+}
+
+// retrying repeats requests that failed in a way that may pass, if repeating
+// them is harmless, and carries on a blob that broke off where it broke off.
+type retrying struct {
+	inner    http.RoundTripper
+	patience patience
+}
+
+var _ http.RoundTripper = (*retrying)(nil)
+
+// RoundTrip implements http.RoundTripper.
+func (t *retrying) RoundTrip(req *http.Request) (*http.Response, error) {
+	ctx := req.Context()
+	for attempt := 1; ; attempt++ {
+		resp, err := t.once(req, attempt)
+		asked, again := judge(resp, err)
+		if h, ok := ctx.Value(hintKey{}).(*hint); ok && asked > 0 {
+			h.retryAfter = asked
+		}
+		if !again || !repeatable(req) || ctx.Err() != nil {
+			return resp, err
+		}
+		if attempt == t.patience.attempts {
+			if err != nil && attempt > 1 {
+				err = &exhaustedError{attempts: attempt, err: err}
+			}
+			return resp, err
+		}
+		discard(resp)
+		if err := sleep(ctx, t.patience.before(attempt+1, asked)); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// once sends the request, and reads a short answer to its end, so that one that
+// breaks off counts as failed here, where it can still be repeated.
+func (t *retrying) once(req *http.Request, attempt int) (*http.Response, error) {
+	try := req
+	if attempt > 1 {
+		try = req.Clone(req.Context())
+		if req.GetBody != nil {
+			body, err := req.GetBody()
+			if err != nil {
+				return nil, err
+			}
+			try.Body = body
+		}
+	}
+	resp, err := t.inner.RoundTrip(try)
+	if err != nil || req.Method != http.MethodGet || resp.StatusCode != http.StatusOK {
+		return resp, err
+	}
+	if isBlob(req) && (resp.ContentLength < 0 || resp.ContentLength > bufferedAnswer) {
+		resp.Body = newResuming(t, req, resp)
+		return resp, nil
+	}
+	return buffered(resp)
+}
+
+// judge says whether a result may be better next time, and after what time the
+// server wants to be asked again.
+func judge(resp *http.Response, err error) (asked time.Duration, again bool) {
+	if err != nil {
+		return 0, transient(err)
+	}
+	if !transientStatus(resp.StatusCode) {
+		return 0, false
+	}
+	if resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode == http.StatusServiceUnavailable {
+		asked = retryAfter(resp.Header.Get("Retry-After"))
+	}
+	return asked, true
+}
+
+func transientStatus(code int) bool {
+	switch code {
+	case http.StatusRequestTimeout, http.StatusTooManyRequests:
+		return true
+	case http.StatusNotImplemented, http.StatusHTTPVersionNotSupported:
+		return false
+	}
+	return code >= 500 || code == 499 // 499: a proxy that says its client went away
+}
+
+// transient says whether a failed exchange is worth another attempt. A server
+// that speaks another protocol, has a bad certificate or an unknown name will
+// not change its mind within seconds.
+func transient(err error) bool {
+	var certificate *tls.CertificateVerificationError
+	var record tls.RecordHeaderError
+	var dns *net.DNSError
+	switch {
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return false
+	case errors.Is(err, http.ErrSchemeMismatch), errors.As(err, &certificate), errors.As(err, &record):
+		return false
+	case errors.As(err, &dns) && dns.IsNotFound:
+		return false
+	}
+	return true
+}
+
+// repeatable says whether a request may be sent twice. The parts of an upload
+// may not: the second would be appended to the first. The upload as a whole is
+// repeated instead, see Registry.upload.
+func repeatable(req *http.Request) bool {
+	if req.Body != nil && req.Body != http.NoBody && req.GetBody == nil {
+		return false
+	}
+	switch req.Method {
+	case http.MethodGet, http.MethodHead, http.MethodDelete, http.MethodOptions:
+		return true
+	case http.MethodPut:
+		return strings.Contains(req.URL.Path, "/manifests/")
+	case http.MethodPost:
+		// Begins an upload, or asks for a token; an upload that nobody goes on
+		// with is collected by the registry.
+		return true
+	}
+	return false
+}
+
+func isBlob(req *http.Request) bool { return strings.Contains(req.URL.Path, "/blobs/") }
+
+// retryAfter reads the header's two forms, seconds and a date.
+func retryAfter(value string) time.Duration {
+	if seconds, err := strconv.Atoi(value); err == nil && seconds > 0 {
+		return time.Duration(min(seconds, 24*3600)) * time.Second
+	}
+	if at, err := http.ParseTime(value); err == nil {
+		return max(time.Until(at), 0)
+	}
+	return 0
+}
+
+// discard reads what is left of an answer, so that its connection can serve the
+// next request.
+func discard(resp *http.Response) {
+	if resp == nil {
+		return
+	}
+	_, _ = io.CopyN(io.Discard, resp.Body, 64<<10)
+	resp.Body.Close()
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-timer.C:
+		return nil
+	}
+}
