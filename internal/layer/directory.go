@@ -1,0 +1,154 @@
+package layer
+
+import (
+	"archive/tar"
+	"context"
+	"fmt"
+	"io"
+	"path"
+	"slices"
+	"strings"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+)
+
+// The marks by which a layer deletes what lower layers hold, from the OCI image
+// layer specification.
+const (
+	whiteoutPrefix = ".wh."
+	opaqueMarker   = ".wh..wh..opq"
+)
+
+// File is a regular file of a directory.
+type File struct {
+	Name string
+	Data []byte
+}
+
+// Listing is what one layer says about one directory of the image.
+type Listing struct {
+	// Files are the regular files directly in the directory, sorted by name.
+	Files []File
+	// Hidden are names that this layer deletes or replaces by something that is no file.
+	Hidden []string
+	// Opaque says that nothing of the directory in lower layers is seen.
+	Opaque bool
+}
+
+// Empty reports whether the layer says nothing about the directory.
+func (l Listing) Empty() bool { return len(l.Files) == 0 && len(l.Hidden) == 0 && !l.Opaque }
+
+// List reads what a layer says about a directory, given relative to the root of
+// the image ("manifests"). Sub-directories are left out. Links and devices in the
+// directory, a directory that is itself a link, and a file that occurs twice are errors.
+func List(ctx context.Context, l v1.Layer, dir string, limits Limits) (Listing, error) {
+	s := scan{dir: path.Clean(dir), limits: limits.withDefaults(), files: map[string][]byte{}}
+	if err := Walk(ctx, l, limits, s.visit); err != nil {
+		return Listing{}, err
+	}
+	for name, data := range s.files {
+		s.listing.Files = append(s.listing.Files, File{Name: name, Data: data})
+	}
+	slices.SortFunc(s.listing.Files, func(a, b File) int { return strings.Compare(a.Name, b.Name) })
+	slices.Sort(s.listing.Hidden)
+	return s.listing, nil
+}
+
+type scan struct {
+	dir     string
+	limits  Limits
+	total   int64
+	files   map[string][]byte
+	listing Listing
+}
+
+func (s *scan) visit(e *Entry) error {
+	parent, base := path.Split(e.Path)
+	parent = strings.TrimSuffix(parent, "/")
+	switch {
+	case e.Path == s.dir || strings.HasPrefix(s.dir, e.Path+"/"):
+		return s.visitAncestor(e)
+	case base == opaqueMarker:
+		if parent == "" || parent == s.dir || strings.HasPrefix(s.dir, parent+"/") {
+			s.listing.Opaque = true
+		}
+	case strings.HasPrefix(base, whiteoutPrefix):
+		target := path.Join(parent, strings.TrimPrefix(base, whiteoutPrefix))
+		if target == s.dir || strings.HasPrefix(s.dir, target+"/") {
+			s.listing.Opaque = true
+		} else if parent == s.dir {
+			s.listing.Hidden = append(s.listing.Hidden, path.Base(target))
+		}
+	case parent == s.dir:
+		return s.visitChild(e, base)
+	}
+	return nil
+}
+
+// visitAncestor handles the directory itself and those above it: anything else
+// in their place hides what lower layers have there.
+func (s *scan) visitAncestor(e *Entry) error {
+	switch e.Typeflag {
+	case tar.TypeDir:
+		return nil
+	case tar.TypeSymlink, tar.TypeLink:
+		return fmt.Errorf("reading directory %q: %q is a link, which is not followed", s.dir, e.Path)
+	default:
+		s.listing.Opaque = true
+		return nil
+	}
+}
+
+func (s *scan) visitChild(e *Entry, name string) error {
+	switch e.Typeflag {
+	case tar.TypeDir:
+		s.listing.Hidden = append(s.listing.Hidden, name)
+		return nil
+	case tar.TypeReg:
+	default:
+		return fmt.Errorf("reading directory %q: %q is a link or a device, only files are accepted", s.dir, name)
+	}
+	if _, twice := s.files[name]; twice {
+		return fmt.Errorf("reading directory %q: file %q occurs twice in one layer", s.dir, name)
+	}
+	if len(s.files) >= s.limits.Files {
+		return fmt.Errorf("reading directory %q: more than %d files: %w", s.dir, s.limits.Files, ErrLimit)
+	}
+	if e.Size > s.limits.File {
+		return fmt.Errorf("reading directory %q: file %q has %d bytes, at most %d are accepted: %w", s.dir, name, e.Size, s.limits.File, ErrLimit)
+	}
+	if s.total += e.Size; s.total > s.limits.Total {
+		return fmt.Errorf("reading directory %q: more than %d bytes in all: %w", s.dir, s.limits.Total, ErrLimit)
+	}
+	data, err := io.ReadAll(e.Reader)
+	if err != nil {
+		return fmt.Errorf("reading file %q: %w", e.Path, err)
+	}
+	s.files[name] = data
+	return nil
+}
+
+// Merge gives the files of a directory as a container sees them: listings come
+// from the topmost layer down.
+func Merge(topDown []Listing) []File {
+	var files []File
+	hidden := map[string]bool{}
+	for _, l := range topDown {
+		for _, f := range l.Files {
+			if !hidden[f.Name] {
+				files = append(files, f)
+			}
+		}
+		if l.Opaque {
+			break
+		}
+		for _, f := range l.Files {
+			hidden[f.Name] = true
+		}
+		for _, name := range l.Hidden {
+			hidden[name] = true
+		}
+	}
+	slices.SortFunc(files, func(a, b File) int { return strings.Compare(a.Name, b.Name) })
+	return files
+}
