@@ -1,0 +1,142 @@
+package manifests_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/slipway-release/slipway/release/manifests"
+)
+
+func TestParse(t *testing.T) {
+	const file = `# a comment is no document
+---
+apiVersion: v1
+kind: Namespace
+metadata: {name: kube-flannel}
+---
+# nothing
+
+--- # one with a comment on its mark
+apiVersion: apps/v1
+kind: Deployment
+metadata:
+  name: web
+  namespace: default
+  annotations: {count: 3, "a/b": "true"}
+spec:
+  replicas: 9007199254740993
+  fraction: 0.5
+  enabled: on
+...
+`
+	objects, err := manifests.Parse([]byte(file), "a.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(objects) != 2 {
+		t.Fatalf("got %d objects", len(objects))
+	}
+	if o := objects[0]; o.String() != "Namespace kube-flannel" || o.Line != 3 || o.Group() != "" {
+		t.Errorf("got %s on line %d, group %q", o, o.Line, o.Group())
+	}
+	o := objects[1]
+	if o.String() != "Deployment default/web" || o.Line != 10 || o.Group() != "apps" || o.File != "a.yaml" {
+		t.Errorf("got %s on line %d, group %q", o, o.Line, o.Group())
+	}
+	// 2^53+1 does not survive a float; `on` is a boolean to Kubernetes.
+	want := map[string]any{"replicas": int64(9007199254740993), "fraction": 0.5, "enabled": true}
+	if diff := cmp.Diff(want, o.Content["spec"]); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff(map[string]string{"a/b": "true"}, o.Annotations()); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestParseJSONIndentedByTabs(t *testing.T) {
+	objects, err := manifests.Parse([]byte("{\n\t\"apiVersion\": \"v1\",\n\t\"kind\": \"Namespace\",\n\t\"metadata\": {\n\t\t\"name\": \"a\"\n\t}\n}\n"), "a.json")
+	if err != nil || len(objects) != 1 || objects[0].Name != "a" {
+		t.Errorf("got %v, %v", objects, err)
+	}
+}
+
+func TestParseReportsEverything(t *testing.T) {
+	for name, tc := range map[string]struct {
+		file string
+		want []string
+	}{
+		"every field of every document": {
+			file: "kind: A\n---\napiVersion: v1\nmetadata: {name: x}\n---\napiVersion: v1\nkind: Pod\nmetadata: {name: x}\n",
+			want: []string{"f.yaml:1: apiVersion is missing", "f.yaml:1: metadata.name is missing", "f.yaml:3: kind is missing", `f.yaml:6: metadata.namespace of Pod "x" is missing`},
+		},
+		"documents that do not parse": {
+			file: "a: [\n---\napiVersion: v1\nkind: Namespace\nmetadata: {name: x}\n---\na: b: c\n---\nb: 'x\n",
+			want: []string{"f.yaml:1: reading YAML", "f.yaml:7: reading YAML", "f.yaml:9: reading YAML"},
+		},
+		"wrong types": {
+			file: "apiVersion: 1\nkind: [Pod]\nmetadata: {name: 5, namespace: {}}\n",
+			want: []string{"apiVersion is not a string", "kind is not a string", "metadata.name is not a string", "metadata.namespace is not a string"},
+		},
+		"metadata is a list":   {file: "apiVersion: v1\nkind: A\nmetadata: [a]\n", want: []string{"f.yaml:1: metadata.name is missing"}},
+		"a list":               {file: "\n- a\n", want: []string{"f.yaml:2: the document is no object"}},
+		"a word":               {file: "hello\n", want: []string{"f.yaml:1: the document is no object"}},
+		"a key twice":          {file: "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: a\n  name: b\n", want: []string{`f.yaml:5: key "name" stands twice in one mapping`}},
+		"not UTF-8":            {file: "a: \xff\n", want: []string{"f.yaml: the file is not UTF-8"}},
+		"UTF-16":               {file: "a\x00:\x00", want: []string{"f.yaml: the file holds a NUL byte"}},
+		"an alias to nothing":  {file: "a: *b\n", want: []string{"f.yaml:1: reading YAML"}},
+		"aliases that explode": {file: bomb(), want: []string{"excessive aliasing"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := manifests.Parse([]byte(tc.file), "f.yaml")
+			var problems manifests.Problems
+			if !errors.As(err, &problems) {
+				t.Fatalf("got %v (%T), want Problems", err, err)
+			}
+			for _, want := range tc.want {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("got\n%v\nwant a line with %q", err, want)
+				}
+			}
+			if len(problems) != len(tc.want) {
+				t.Errorf("got %d problems, want %d:\n%v", len(problems), len(tc.want), err)
+			}
+		})
+	}
+}
+
+// bomb is small as text and billions of values when aliases are followed.
+func bomb() string {
+	var b strings.Builder
+	b.WriteString("a0: &a0 [x,x,x,x,x,x,x,x,x]\n")
+	for i := 1; i < 10; i++ {
+		p, n := string(rune('0'+i-1)), string(rune('0'+i))
+		b.WriteString("a" + n + ": &a" + n + " [" + strings.Repeat("*a"+p+",", 8) + "*a" + p + "]\n")
+	}
+	return b.String()
+}
+
+func FuzzParse(f *testing.F) {
+	for _, seed := range []string{
+		"apiVersion: v1\nkind: Namespace\nmetadata: {name: a}\n---\n# b\n", `{"apiVersion":"v1","kind":"A","metadata":{"name":"b"}}`,
+		"a: &a [*a]", "--- |\n  x\n---", "a: !!binary x", "? [a]\n: b", "<<: {a: b}\nkind: |-\n  x\n", "\ufeffa: b", "a: 1e400\nb: 0x1F\nc: .inf",
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		objects, err := manifests.Parse(data, "f.yaml")
+		var problems manifests.Problems
+		if err != nil && !errors.As(err, &problems) {
+			t.Fatalf("the error is a %T: %v", err, err)
+		}
+		lines := strings.Count(string(data), "\n") + strings.Count(string(data), "\r") + 1 +
+			strings.Count(string(data), "\u0085") + strings.Count(string(data), "\u2028") + strings.Count(string(data), "\u2029")
+		for _, o := range objects {
+			if o.APIVersion == "" || o.Kind == "" || o.Name == "" || o.Line < 1 || o.Line > lines {
+				t.Errorf("%+v came through", o)
+			}
+		}
+	})
+}
