@@ -1,0 +1,8 @@
+// Package channels keeps what clusters are offered: which versions a channel
+// holds and which upgrade between them was proven. A channel is an OCI artifact in the registry,
+//
+//	<repository>/channels:<name>    one layer of media type MediaType: a State as JSON
+//
+// Promoting adds to it and never rebuilds or renames a payload. Deciding what may be
+// promoted is not this package's work.
+package channels

@@ -1,0 +1,176 @@
+package channels
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/name"
+
+	"github.com/slipway-release/slipway/release"
+)
+
+const (
+	apiVersion = "slipway.dev/v1alpha1"
+	kind       = "Channel"
+)
+
+// namePattern is what update clients may ask for, and a valid tag at the same time.
+var namePattern = regexp.MustCompile(`^[0-9a-z][0-9a-z.-]{0,127}$`)
+
+// State is the content of one channel.
+type State struct {
+	Name     string    `json:"name"`
+	Updated  time.Time `json:"updated"`  // whole seconds
+	Versions []Version `json:"versions"` // ascending by semver
+	Edges    []Edge    `json:"edges"`    // ascending by from and to
+}
+
+// Version is one release in a channel.
+type Version struct {
+	Version release.Version `json:"version"`
+	// PullSpec names the payload by digest.
+	PullSpec string    `json:"pullSpec"`
+	Added    time.Time `json:"added"`
+	// Metadata is passed on to clusters, e.g. "url".
+	Metadata map[string]string `json:"metadata,omitempty"`
+}
+
+// Edge is an upgrade that was tried and accepted.
+type Edge struct {
+	From release.Version `json:"from"`
+	To   release.Version `json:"to"`
+	// Evidence is the digest of the attestation that proves it.
+	Evidence string `json:"evidence,omitempty"`
+}
+
+type stateJSON struct {
+	APIVersion string `json:"apiVersion"`
+	Kind       string `json:"kind"`
+	State
+}
+
+// ParseState reads a channel and checks it: an unknown field, a version without
+// a pull spec by digest or one that occurs twice is an error.
+func ParseState(data []byte) (State, error) {
+	var raw stateJSON
+	dec := json.NewDecoder(strings.NewReader(string(data)))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&raw); err != nil {
+		return State{}, fmt.Errorf("parsing channel: %w", err)
+	}
+	if dec.More() {
+		return State{}, errors.New("parsing channel: something stands behind its end")
+	}
+	if raw.APIVersion != apiVersion || raw.Kind != kind {
+		return State{}, fmt.Errorf("parsing channel: it is %s in %s, expected %s in %s", raw.Kind, raw.APIVersion, kind, apiVersion)
+	}
+	s := raw.State
+	s.Updated = s.Updated.UTC()
+	if err := s.validate(); err != nil {
+		return State{}, fmt.Errorf("parsing channel %q: %w", s.Name, err)
+	}
+	return s.sorted(), nil
+}
+
+// Marshal writes the channel. The same content always gives the same bytes.
+func (s State) Marshal() ([]byte, error) {
+	if err := s.validate(); err != nil {
+		return nil, fmt.Errorf("writing channel %q: %w", s.Name, err)
+	}
+	s = s.sorted()
+	s.Updated = s.Updated.UTC().Truncate(time.Second)
+	data, err := json.Marshal(stateJSON{APIVersion: apiVersion, Kind: kind, State: s})
+	if err != nil {
+		return nil, fmt.Errorf("writing channel %q: %w", s.Name, err)
+	}
+	return data, nil
+}
+
+func (s State) validate() error {
+	var problems []error
+	if !namePattern.MatchString(s.Name) {
+		problems = append(problems, fmt.Errorf("%q is not the name of a channel: lower case letters, digits, dots and dashes", s.Name))
+	}
+	seen := map[release.Version]bool{}
+	for _, v := range s.Versions {
+		if v.Version.IsZero() {
+			problems = append(problems, errors.New("a version has no name"))
+			continue
+		}
+		if seen[v.Version] {
+			problems = append(problems, fmt.Errorf("version %q stands there twice", v.Version))
+		}
+		seen[v.Version] = true
+		if _, err := name.NewDigest(v.PullSpec); err != nil {
+			problems = append(problems, fmt.Errorf("version %q: pull spec %q is not by digest", v.Version, v.PullSpec))
+		}
+	}
+	edges := map[[2]release.Version]bool{}
+	for _, e := range s.Edges {
+		if e.From.IsZero() || e.To.IsZero() || e.From == e.To {
+			problems = append(problems, fmt.Errorf("the edge from %q to %q does not join two versions", e.From, e.To))
+		}
+		if edges[[2]release.Version{e.From, e.To}] {
+			problems = append(problems, fmt.Errorf("the edge from %q to %q stands there twice", e.From, e.To))
+		}
+		edges[[2]release.Version{e.From, e.To}] = true
+	}
+	if len(problems) == 0 && s.cyclic() {
+		problems = append(problems, errors.New("its edges form a circle"))
+	}
+	return errors.Join(problems...)
+}
+
+// cyclic removes versions without incoming edges until none is left to remove.
+func (s State) cyclic() bool {
+	incoming := map[release.Version]int{}
+	out := map[release.Version][]release.Version{}
+	for _, e := range s.Edges {
+		incoming[e.From] += 0
+		incoming[e.To]++
+		out[e.From] = append(out[e.From], e.To)
+	}
+	var free []release.Version
+	for v, n := range incoming {
+		if n == 0 {
+			free = append(free, v)
+		}
+	}
+	removed := 0
+	for ; len(free) > 0; removed++ {
+		v := free[len(free)-1]
+		free = free[:len(free)-1]
+		for _, to := range out[v] {
+			if incoming[to]--; incoming[to] == 0 {
+				free = append(free, to)
+			}
+		}
+	}
+	return removed < len(incoming)
+}
+
+func (s State) sorted() State {
+	s.Versions = append([]Version{}, s.Versions...) // never nil, which JSON would tell apart
+	s.Edges = append([]Edge{}, s.Edges...)
+	slices.SortFunc(s.Versions, func(a, b Version) int { return a.Version.Compare(b.Version) })
+	slices.SortFunc(s.Edges, func(a, b Edge) int {
+		return cmp.Or(a.From.Compare(b.From), a.To.Compare(b.To))
+	})
+	return s
+}
+
+// Find returns a version of the channel.
+func (s State) Find(v release.Version) (Version, bool) {
+	for _, have := range s.Versions {
+		if have.Version == v {
+			return have, true
+		}
+	}
+	return Version{}, false
+}
