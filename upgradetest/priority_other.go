@@ -1,0 +1,5 @@
+//go:build !linux
+
+package upgradetest
+
+func setPriority(bool) {}

@@ -1,0 +1,285 @@
+package upgradetest
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strconv"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/cache"
+	toolswatch "k8s.io/client-go/tools/watch"
+)
+
+// Names of what Setup puts into the cluster.
+const (
+	Namespace = "slipway-upgrade-test"
+
+	fieldManager  = "slipway-upgradetest"
+	serviceName   = "echo"
+	plainPort     = "http"
+	securePort    = "https"
+	dnsNamespace  = "kube-system"
+	dnsService    = "slipway-upgrade-test-dns"
+	requestPeriod = 15 * time.Second // of one API request
+	readyWait     = 3 * time.Minute
+)
+
+// Workload is where the objects of Setup are reached from this host, host:port.
+//
+// Both go through a node port, so that what is measured is the service as such
+// (kube-proxy, the pod network, the pods) and not the API server, which a port
+// forward or the service proxy would put in front. In a kind cluster this host
+// reaches the nodes' addresses directly. A worker is taken where there is one, and
+// always the same: every node leads to all replicas.
+type Workload struct {
+	Service       string // HTTP
+	ServiceSecure string // HTTPS with HTTP/2, and a certificate that proves nothing
+	DNS           string // UDP
+	Node          string // whose ports they are
+}
+
+// WorkloadOptions are what Setup needs to know.
+type WorkloadOptions struct {
+	// Image is that of agnhost, by digest.
+	Image string
+	// Node is the one whose ports are probed; empty takes the first worker.
+	Node string
+}
+
+// Setup puts a service with two replicas, and a node port for the cluster's DNS,
+// into the cluster and waits until both replicas are available. What is there
+// already is brought to the same state.
+func Setup(ctx context.Context, config *rest.Config, options WorkloadOptions) (*Workload, error) {
+	client, err := clientFor(config)
+	if err != nil {
+		return nil, err
+	}
+	if err := awaitNamespaceGone(ctx, client); err != nil {
+		return nil, fmt.Errorf("waiting for the end of an earlier namespace %q: %w", Namespace, err)
+	}
+	for _, o := range objects(options.Image) {
+		if err := apply(ctx, client, o); err != nil {
+			return nil, err
+		}
+	}
+	if err := awaitDeployment(ctx, client); err != nil {
+		return nil, fmt.Errorf("waiting for the two replicas of %q in namespace %q: %w", serviceName, Namespace, err)
+	}
+	return locate(ctx, client, options.Node)
+}
+
+// Teardown removes what Setup made. Objects that are not there are no error. It
+// does not wait for the namespace to end.
+func Teardown(ctx context.Context, config *rest.Config) error {
+	client, err := clientFor(config)
+	if err != nil {
+		return err
+	}
+	return errors.Join(
+		gone("service", dnsService, client.CoreV1().Services(dnsNamespace).Delete(ctx, dnsService, metav1.DeleteOptions{})),
+		gone("namespace", Namespace, client.CoreV1().Namespaces().Delete(ctx, Namespace, metav1.DeleteOptions{})),
+	)
+}
+
+func gone(kind, name string, err error) error {
+	if err == nil || apierrors.IsNotFound(err) {
+		return nil
+	}
+	return fmt.Errorf("deleting %s %q: %w", kind, name, err)
+}
+
+func clientFor(config *rest.Config) (*kubernetes.Clientset, error) {
+	config = rest.CopyConfig(config)
+	config.UserAgent = fieldManager
+	if config.Timeout == 0 {
+		config.Timeout = readyWait // also bounds a watch, which is then begun again
+	}
+	client, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return nil, fmt.Errorf("connecting to the cluster: %w", err)
+	}
+	return client, nil
+}
+
+// apply creates o or brings it to the same state, and tries again while the API
+// server is not to be had.
+func apply(ctx context.Context, client *kubernetes.Clientset, o object) error {
+	body, err := json.Marshal(o.Object)
+	if err != nil {
+		return fmt.Errorf("applying %s %q: %w", o.resource, o.name, err)
+	}
+	request := func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, requestPeriod)
+		defer cancel()
+		r := o.client(client).Patch(types.ApplyPatchType).Resource(o.resource).Name(o.name).
+			Param("fieldManager", fieldManager).Param("force", "true").Body(body)
+		if o.namespace != "" {
+			r = r.Namespace(o.namespace)
+		}
+		return r.Do(ctx).Error()
+	}
+	if err := retry(ctx, request); err != nil {
+		return fmt.Errorf("applying %s %q: %w", o.resource, o.name, err)
+	}
+	return nil
+}
+
+// retry repeats f, up to five times, after errors that may pass by themselves. The client
+// itself honours Retry-After.
+func retry(ctx context.Context, f func(context.Context) error) error {
+	pause := 250 * time.Millisecond
+	for try := 1; ; try++ {
+		err := f(ctx)
+		if err == nil || try == 5 || ctx.Err() != nil || !passing(err) {
+			return err
+		}
+		if sleepUntil(ctx, time.Now().Add(pause)) != nil {
+			return err
+		}
+		pause *= 2
+	}
+}
+
+func passing(err error) bool {
+	var status apierrors.APIStatus
+	if !errors.As(err, &status) {
+		return true // the network
+	}
+	return apierrors.IsServerTimeout(err) || apierrors.IsTimeout(err) || apierrors.IsTooManyRequests(err) ||
+		apierrors.IsInternalError(err) || apierrors.IsServiceUnavailable(err) || apierrors.IsConflict(err)
+}
+
+func awaitNamespaceGone(ctx context.Context, client *kubernetes.Clientset) error {
+	return await(ctx, client.CoreV1().RESTClient(), "namespaces", "", Namespace, &corev1.Namespace{}, func(o runtime.Object) bool {
+		ns, ok := o.(*corev1.Namespace)
+		return !ok || ns.DeletionTimestamp == nil
+	})
+}
+
+func awaitDeployment(ctx context.Context, client *kubernetes.Clientset) error {
+	last := "it was not seen"
+	err := await(ctx, client.AppsV1().RESTClient(), "deployments", Namespace, serviceName, &appsv1.Deployment{}, func(o runtime.Object) bool {
+		d, ok := o.(*appsv1.Deployment)
+		if !ok {
+			return false
+		}
+		last = fmt.Sprintf("%d of %d are available", d.Status.AvailableReplicas, *d.Spec.Replicas)
+		return d.Status.ObservedGeneration >= d.Generation && d.Status.AvailableReplicas == *d.Spec.Replicas &&
+			d.Status.UpdatedReplicas == *d.Spec.Replicas && d.Status.Replicas == *d.Spec.Replicas
+	})
+	if err != nil {
+		return fmt.Errorf("%s: %w", last, err)
+	}
+	return nil
+}
+
+// await watches one object until done accepts it, or its absence (nil).
+func await(ctx context.Context, client rest.Interface, resource, namespace, name string, kind runtime.Object, done func(runtime.Object) bool) error {
+	ctx, cancel := context.WithTimeout(ctx, readyWait)
+	defer cancel()
+	list := cache.NewListWatchFromClient(client, resource, namespace, fields.OneTermEqualSelector("metadata.name", name))
+	start := func(store cache.Store) (bool, error) {
+		items := store.List()
+		if len(items) == 0 {
+			return done(nil), nil
+		}
+		return done(items[0].(runtime.Object)), nil
+	}
+	_, err := toolswatch.UntilWithSync(ctx, list, kind, start, func(event watch.Event) (bool, error) {
+		if event.Type == watch.Deleted {
+			return done(nil), nil
+		}
+		return done(event.Object), nil
+	})
+	return err
+}
+
+// locate finds the ports of the services and the address of a node.
+func locate(ctx context.Context, client *kubernetes.Clientset, name string) (*Workload, error) {
+	w := &Workload{}
+	err := retry(ctx, func(ctx context.Context) error {
+		nodes, err := client.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
+		if err != nil {
+			return err
+		}
+		node, address, err := entry(nodes.Items, name)
+		if err != nil {
+			return err
+		}
+		w.Node = node
+		for _, port := range []struct {
+			namespace, service, port string
+			at                       *string
+		}{
+			{Namespace, serviceName, plainPort, &w.Service},
+			{Namespace, serviceName, securePort, &w.ServiceSecure},
+			{dnsNamespace, dnsService, "dns", &w.DNS},
+		} {
+			number, err := nodePort(ctx, client, port.namespace, port.service, port.port)
+			if err != nil {
+				return err
+			}
+			*port.at = net.JoinHostPort(address, number)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("finding a way to the service from this host: %w", err)
+	}
+	return w, nil
+}
+
+func nodePort(ctx context.Context, client *kubernetes.Clientset, namespace, name, port string) (string, error) {
+	service, err := client.CoreV1().Services(namespace).Get(ctx, name, metav1.GetOptions{})
+	if err != nil {
+		return "", err
+	}
+	for _, p := range service.Spec.Ports {
+		if p.Name == port && p.NodePort != 0 {
+			return strconv.Itoa(int(p.NodePort)), nil
+		}
+	}
+	return "", fmt.Errorf("service %q has no node port for %q", name, port)
+}
+
+// entry picks the node whose ports are probed: the one of that name, or the first
+// worker, or the first node.
+func entry(nodes []corev1.Node, name string) (node, address string, err error) {
+	slices.SortFunc(nodes, func(a, b corev1.Node) int {
+		return cmp.Or(cmp.Compare(controlPlane(a), controlPlane(b)), cmp.Compare(a.Name, b.Name))
+	})
+	for _, n := range nodes {
+		if name != "" && n.Name != name {
+			continue
+		}
+		for _, a := range n.Status.Addresses {
+			if a.Type == corev1.NodeInternalIP {
+				return n.Name, a.Address, nil
+			}
+		}
+	}
+	return "", "", fmt.Errorf("no node %q with an internal address was found among %d", name, len(nodes))
+}
+
+// controlPlane is 1 for a node of the control plane, 0 for a worker.
+func controlPlane(n corev1.Node) int {
+	if _, ok := n.Labels["node-role.kubernetes.io/control-plane"]; ok {
+		return 1
+	}
+	return 0
+}
