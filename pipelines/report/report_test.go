@@ -1,0 +1,136 @@
+package report_test
+
+import (
+	"encoding/json"
+	"encoding/xml"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/slipway-release/slipway/e2e"
+	"github.com/slipway-release/slipway/pipelines/report"
+	"github.com/slipway-release/slipway/upgradetest"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+func example() *report.Report {
+	at := time.Date(2026, 11, 20, 10, 15, 0, 0, time.UTC)
+	r := report.New(report.Run{ID: "nightly-2026-11-20-101500", Pipeline: "nightly", Profile: "single", Started: at, Finished: at.Add(4 * time.Minute), Verdict: "Accepted"})
+	r.Payload = &report.Payload{Version: "1.36.3-0.nightly-2026-11-20-101500", Digest: "sha256:aa", PullSpec: "127.0.0.1:5000/skiff/release@sha256:aa"}
+	r.Stages = []report.Stage{
+		{Name: "build", Status: "Succeeded", Seconds: 1.5, Attempts: 1},
+		{Name: "upgrade", Status: "Failed", Reason: "node <b>x</b> & more", Seconds: 61, Attempts: 2},
+		{Name: "promote", Status: "Skipped", Reason: "another task failed"},
+	}
+	r.Images = []report.Image{{Component: "etcd", Digest: "sha256:bb", Cached: true}}
+	r.Conformance = &e2e.Result{Suite: "smoke", Expected: 2, Ran: 2, Passed: 1, Failed: 1, Failures: []e2e.Failure{{Name: "Pods: run", Message: "it did not"}}}
+	r.Upgrade = &upgradetest.Result{
+		From: upgradetest.Release{Version: "1"}, To: upgradetest.Release{Version: "2"}, Seconds: 100, Nodes: 1, Started: at,
+		Backends: []upgradetest.BackendResult{{
+			Name: "kube-api", Connection: "new", Hertz: 20, Intended: 2000, Sent: 2000, Failed: 10, P50Ms: 1.25, P99Ms: 3, MaxMs: 9,
+			Disruptions: []upgradetest.Disruption{{From: at.Add(50 * time.Second), To: at.Add(51 * time.Second), AtLeastMs: 900, AtMostMs: 1000, Reason: "refused", During: "control-plane"}},
+		}},
+		TesterHealthy: true, DowntimeMs: upgradetest.Bounds{AtLeast: 900, AtMost: 1000},
+	}
+	r.Channels = []report.Channel{{Name: "candidate", Added: true}}
+	r.Evidence = []report.Evidence{{PredicateType: "https://slsa.dev/provenance/v1", Digest: "sha256:cc", Subject: "release"}}
+	r.Reasons = []string{"conformance: Passed"}
+	return r
+}
+
+func TestWrite(t *testing.T) {
+	dir := t.TempDir()
+	r := example()
+	if err := r.Write(dir); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"report.json", "report.html", "junit_stages.xml"} {
+		got, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		golden := filepath.Join("testdata", name)
+		if *update {
+			if err := os.WriteFile(golden, got, 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want, err := os.ReadFile(golden)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if string(got) != string(want) {
+			t.Errorf("%s differs from %s; if that is meant, run go test -update", name, golden)
+		}
+	}
+	data, _ := os.ReadFile(filepath.Join(dir, "report.json"))
+	var back report.Report
+	if err := json.Unmarshal(data, &back); err != nil {
+		t.Fatal(err)
+	}
+	if back.Kind != "RunReport" || back.Upgrade.Backends[0].Failed != 10 || back.Conformance.Failures[0].Name != "Pods: run" {
+		t.Errorf("read back: %+v", back)
+	}
+}
+
+func TestPageIsSafeAndSelfContained(t *testing.T) {
+	page, err := example().HTML()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := string(page)
+	if strings.Contains(s, "<b>x</b>") || !strings.Contains(s, "&lt;b&gt;x&lt;/b&gt; &amp; more") {
+		t.Error("text from outside is not escaped")
+	}
+	for _, bad := range []string{"src=", "href=", "@import", "url(", "ZgotmplZ"} {
+		if strings.Contains(s, bad) {
+			t.Errorf("the page holds %q", bad)
+		}
+	}
+	if !strings.Contains(s, "left:50.000%;width:calc(51.000% - 50.000%)") {
+		t.Error("the disruption does not stand at its place in the lane")
+	}
+}
+
+// A run that came to nothing has a report as well.
+func TestEmpty(t *testing.T) {
+	dir := t.TempDir()
+	if err := report.New(report.Run{ID: "x"}).Write(dir); err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(filepath.Join(dir, "report.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, list := range []string{`"stages": []`, `"images": []`, `"channels": []`, `"evidence": []`} {
+		if !strings.Contains(string(data), list) {
+			t.Errorf("report lacks %s", list)
+		}
+	}
+}
+
+func TestJUnit(t *testing.T) {
+	dir := t.TempDir()
+	if err := example().Write(dir); err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(filepath.Join(dir, "junit_stages.xml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var suite struct {
+		Tests    int `xml:"tests,attr"`
+		Failures int `xml:"failures,attr"`
+		Skipped  int `xml:"skipped,attr"`
+	}
+	if err := xml.Unmarshal(data, &suite); err != nil {
+		t.Fatal(err)
+	}
+	if suite.Tests != 3 || suite.Failures != 1 || suite.Skipped != 1 {
+		t.Errorf("suite: %+v", suite)
+	}
+}
