@@ -1,0 +1,229 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/slipway-release/slipway/distros"
+	"github.com/slipway-release/slipway/images"
+	"github.com/slipway-release/slipway/internal/progress"
+	"github.com/slipway-release/slipway/internal/state"
+)
+
+type lockOptions struct {
+	file, from string
+	update     bool
+}
+
+func newLock(a *app) *cobra.Command {
+	var o lockOptions
+	cmd := &cobra.Command{
+		Use:   "lock",
+		Short: "Pin every input of the distribution in a lock file",
+		Long: `Pin every input of the distribution: Go modules with their hashes, Debian packages
+with versions and hashes, files, toolchains. An existing lock is checked: an input
+that changed is an error that names it. --update resolves all inputs anew.`,
+		Example: "  slipway lock\n  slipway lock --update\n  slipway lock --from distro.lock --lock-file run/lock.json",
+		Args:    cobra.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return runLock(cmd.Context(), a, o) },
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.file, "lock-file", "", "file to write (default: distro.lock beside distro.yaml)")
+	f.StringVar(&o.from, "from", "", "lock that inputs must match (default: the file to write, when it exists)")
+	f.BoolVar(&o.update, "update", false, "take whatever the inputs are now")
+	return cmd
+}
+
+func runLock(ctx context.Context, a *app, o lockOptions) error {
+	st, err := a.state()
+	if err != nil {
+		return err
+	}
+	d, err := a.distribution()
+	if err != nil {
+		return err
+	}
+	if o.file == "" {
+		if o.file, err = a.defaultLockFile(); err != nil {
+			return err
+		}
+		if o.from == "" {
+			o.from = o.file
+		}
+	}
+	before, err := readLock(o.from, o.update)
+	if err != nil {
+		return err
+	}
+	display := a.newDisplay()
+	item := display.Start("lock")
+	lock, err := a.lock(ctx, st, d, before, item)
+	finish(item, err)
+	display.Close()
+	if err != nil {
+		return err
+	}
+	data, err := lock.Encode()
+	if err != nil {
+		return err
+	}
+	if old, err := os.ReadFile(o.file); err != nil || !bytes.Equal(old, data) {
+		if err := state.WriteFile(o.file, data, 0o644); err != nil {
+			return fmt.Errorf("writing lock %q: %w", o.file, err)
+		}
+	}
+	packages := 0
+	for _, deb := range lock.Debian {
+		packages += len(deb.Closure)
+	}
+	fmt.Fprintf(a.Out, "%s: %d Go modules, %d Debian packages\n", o.file, len(lock.Modules), packages)
+	return nil
+}
+
+// readLock reads the lock to go by; one that does not exist, or is to be
+// renewed, is none.
+func readLock(path string, update bool) (*images.Lockfile, error) {
+	if path == "" || update {
+		return nil, nil
+	}
+	data, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, usage(fmt.Errorf("reading lock: %w", err))
+	}
+	lock, err := images.ParseLock(data)
+	if err != nil {
+		return nil, usage(fmt.Errorf("%w (in %q)", err, path))
+	}
+	return lock, nil
+}
+
+func (a *app) lock(ctx context.Context, st *state.Dir, d *distros.Distribution, before *images.Lockfile, item *progress.Item) (*images.Lockfile, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("finding this program: %w", err)
+	}
+	lock, err := images.Lock(ctx, d.Components, images.LockOptions{
+		Cache: st.Cache("lock"), Self: self, Platform: d.Platform, Existing: before, Progress: imagesProgress{item},
+	})
+	if errors.Is(err, images.ErrInput) {
+		return nil, usage(err)
+	}
+	return lock, err
+}
+
+// imagesProgress shows the work of package images below one item.
+type imagesProgress struct{ item *progress.Item }
+
+var _ images.Progress = imagesProgress{}
+
+func (p imagesProgress) Start(name string) { p.item.Update(name) }
+func (p imagesProgress) Log(name, text string) {
+	p.item.Update(name + ": " + text)
+}
+func (p imagesProgress) Done(name string, err error) {
+	if err != nil {
+		p.item.Update(name + " failed: " + err.Error())
+	}
+}
+
+func newBuild(a *app) *cobra.Command {
+	var lockFile, imagesFile string
+	var jobs int
+	var out output
+	cmd := &cobra.Command{
+		Use:   "build",
+		Short: "Build the component images of the distribution from its lock",
+		Long: `Build the component images of the distribution and push them to the registry. An
+image whose inputs have not changed is taken from there. A component that does not
+compile is reported with the compiler's message; the others are built all the same.`,
+		Example: "  slipway build --images-file images.json\n  slipway build --lock-file distro.lock -o json",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := out.check(); err != nil {
+				return err
+			}
+			return runBuild(cmd.Context(), a, lockFile, imagesFile, jobs, &out)
+		},
+	}
+	cmd.Flags().StringVar(&lockFile, "lock-file", "", "lock to build from (default: distro.lock beside distro.yaml)")
+	cmd.Flags().StringVar(&imagesFile, "images-file", "", "write the images to this file, for slipway release new")
+	cmd.Flags().IntVar(&jobs, "jobs", 0, "what is done side by side (default: number of processors)")
+	out.addFlag(cmd)
+	return cmd
+}
+
+func runBuild(ctx context.Context, a *app, lockFile, imagesFile string, jobs int, out *output) error {
+	w, err := a.open(ctx)
+	if err != nil {
+		return err
+	}
+	if lockFile == "" {
+		if lockFile, err = a.defaultLockFile(); err != nil {
+			return err
+		}
+	}
+	lock, err := readLock(lockFile, false)
+	if err != nil {
+		return err
+	}
+	if lock == nil {
+		return usage(fmt.Errorf("reading lock %q: it does not exist; run slipway lock first", lockFile))
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("finding this program: %w", err)
+	}
+	display := a.newDisplay()
+	item := display.Start("build")
+	built, buildErr := images.Build(ctx, w.distro.Components, lock, images.BuildOptions{
+		Registry: w.registry, Cache: w.state.Cache("images"), Self: self, Jobs: jobs, Progress: imagesProgress{item},
+	})
+	finish(item, buildErr)
+	display.Close()
+	if imagesFile != "" && buildErr == nil {
+		data, err := marshalIndent(built)
+		if err != nil {
+			return err
+		}
+		if err := state.WriteFile(imagesFile, data, 0o644); err != nil {
+			return err
+		}
+	}
+	r := result{value: built, text: func(w io.Writer) { printBuilt(w, built) }}
+	for _, b := range built {
+		r.names = append(r.names, b.Reference)
+	}
+	if err := out.print(a.Out, r); err != nil {
+		return err
+	}
+	return classifyBuild(buildErr)
+}
+
+func printBuilt(w io.Writer, built []images.Result) {
+	for _, b := range built {
+		how := fmt.Sprintf("%.1fs", b.Seconds)
+		if b.Cached {
+			how = "cached"
+		}
+		fmt.Fprintf(w, "%-26s %s  %s\n", b.Component, b.Digest, how)
+	}
+}
+
+// classifyBuild tells what the distribution's authors must mend from what the
+// host did.
+func classifyBuild(err error) error {
+	var compile *images.CompileError
+	if errors.As(err, &compile) || errors.Is(err, images.ErrInput) {
+		return usage(err)
+	}
+	return err
+}
