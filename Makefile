@@ -1,0 +1,52 @@
+# make nightly   take the reference distribution from source to a tested, promoted payload
+# make test      every test, with real clusters; make lint, make bench, make fuzz, make build
+SHELL := /bin/bash
+PROFILE ?= single
+BIN := bin/slipway
+SOURCES := $(wildcard $(shell git ls-files -co --exclude-standard -- '*.go' '*.yaml' '*.tmpl' '*.html' '*.sh' '*.pl' go.mod go.sum distros pipelines))
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+
+# The same source makes the same binary in any folder, so that the slipway
+# image, which holds it, has the same digest everywhere.
+BUILD := CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '-s -w'
+
+.PHONY: nightly test build bench lint fuzz generate clean
+
+nightly: build
+	$(BIN) nightly --profile $(PROFILE)
+
+build: $(BIN)
+
+$(BIN): $(SOURCES)
+	$(BUILD) -o $@ ./cmd/slipway
+
+# Tests with clusters come last and one after another: they measure, and two
+# clusters at a time would measure each other.
+test: build
+	$(BIN) host prepare
+	go test -race -timeout 30m -skip '^TestIntegration' ./...
+	go test -timeout 60m -p 1 -run '^TestIntegration' ./...
+
+bench: build
+	$(BIN) host prepare
+	go test -run '^$$' -bench . -benchtime 1x -timeout 60m ./...
+
+lint:
+	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$unformatted" ]; then echo "not gofmt-ed: $$unformatted"; exit 1; fi
+	go vet ./...
+	go run $(STATICCHECK) ./...
+
+FUZZTIME ?= 1m
+fuzz:
+	@set -e; for pkg in $$(go list ./...); do \
+	  for f in $$(go test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
+	    echo "$$pkg $$f"; go test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$pkg; \
+	  done; \
+	done
+
+generate: build
+	rm -rf docs/commands && mkdir -p docs/commands
+	$(BIN) docs --dir docs/commands
+
+clean:
+	rm -rf bin
