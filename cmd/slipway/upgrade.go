@@ -41,8 +41,7 @@ func (a *app) prepareUpgrade(ctx context.Context, w *world, name, to string) (*p
 	if err != nil {
 		return nil, err
 	}
-	config.QPS, config.Burst = 100, 200
-	plan, err := rollout.PlanUpgrade(ctx, config, p)
+	plan, err := rollout.PlanUpgrade(ctx, unthrottled(config), p)
 	if err != nil {
 		return nil, err
 	}
@@ -63,9 +62,8 @@ func (a *app) rolloutOn(ctx context.Context, c *cluster.Cluster, p *release.Payl
 	if err != nil {
 		return err
 	}
-	config.QPS, config.Burst = 100, 200
 	opts := rollout.Options{Progress: showRollout(item)}
-	_, err = rollout.Apply(ctx, config, plan, opts)
+	_, err = rollout.Apply(ctx, unthrottled(config), plan, opts)
 	if err == nil {
 		err = c.WaitReady(ctx)
 	}
