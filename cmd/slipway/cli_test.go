@@ -176,6 +176,24 @@ spec:
 	}
 }
 
+// A step's own exit code is passed on only where it means what ours mean.
+func TestPipelineExitCodes(t *testing.T) {
+	for step, want := range map[string]int{"exit 1": exitRejected, "exit 4": exitInconclusive, "exit 77": exitHost, "kill -9 $$": exitHost} {
+		t.Run(step, func(t *testing.T) {
+			t.Parallel()
+			file := filepath.Join(t.TempDir(), "p.yaml")
+			yaml := "apiVersion: tekton.dev/v1\nkind: Pipeline\nmetadata: {name: p}\nspec:\n  tasks:\n  - name: t\n    taskSpec:\n      steps:\n      - name: s\n        image: " +
+				slipwayImage + "\n        script: |\n          #!/bin/sh\n          " + step + "\n"
+			if err := os.WriteFile(file, []byte(yaml), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			if _, errs, code := slipway(t, t.TempDir(), "pipeline", "run", "p", "-f", file); code != want {
+				t.Errorf("exit code %d, want %d: %s", code, want, errs)
+			}
+		})
+	}
+}
+
 // The reference of the commands in docs/ is what the commands say themselves;
 // make generate writes it.
 func TestCommandReferenceIsCurrent(t *testing.T) {

@@ -206,7 +206,10 @@ func runPipeline(ctx context.Context, a *app, name string, o pipelineRunOptions)
 	fmt.Fprintf(a.Out, "%s: %s (%s), state and logs in %s\n", name, res.Status, res.Reason, dir)
 	if failed, bad := res.FirstFailure(); bad {
 		err := fmt.Errorf("task %q failed: %s; its log is %s", failed.Name, reasonOf(failed), filepath.Join(dir, failed.Log))
-		return &exitError{code: max(failed.ExitCode, exitRejected), err: err}
+		if failed.ExitCode < exitRejected || failed.ExitCode > exitInconclusive {
+			return err // a signal or a foreign program's code says nothing about a release
+		}
+		return &exitError{code: failed.ExitCode, err: err}
 	}
 	if res.Status != pipelines.Succeeded {
 		return fmt.Errorf("pipeline %q ended as %s", name, res.Reason)
