@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"syscall"
 
-	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/mattn/go-isatty"
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -38,6 +37,8 @@ type app struct {
 	insecure  bool
 	engine    string
 	noInstall bool
+
+	registries registryFlags
 
 	// address is where the registry that was opened is reached.
 	address string
@@ -131,9 +132,9 @@ func (a *app) openRegistry(ctx context.Context, st *state.Dir, canonical string)
 		address = server.Addr()
 	}
 	a.address = address
-	opts := []oci.Option{oci.WithKeychain(authn.DefaultKeychain)}
-	if a.insecure || a.getenv("SLIPWAY_INSECURE") != "" {
-		opts = append(opts, oci.WithInsecure())
+	opts, err := a.registryOptions()
+	if err != nil {
+		return nil, err
 	}
 	reg, err := oci.NewRegistry(canonical, address, opts...)
 	return reg, usage(err)

@@ -31,6 +31,25 @@ func (r *Registry) Image(ctx context.Context, ref string) (v1.Image, error) {
 	return img, nil
 }
 
+// Index returns the multi-platform index a reference names. A single image is an
+// error; Descriptor tells which it is. The error wraps ErrNotFound when the
+// registry has neither.
+func (r *Registry) Index(ctx context.Context, ref string) (v1.ImageIndex, error) {
+	located, err := r.Locate(ref)
+	if err != nil {
+		return nil, err
+	}
+	descriptor, err := r.puller.Get(ctx, located)
+	if err != nil {
+		return nil, failure("reading image index", ref, "from", located.Context(), err)
+	}
+	index, err := descriptor.ImageIndex()
+	if err != nil {
+		return nil, failure("reading image index", ref, "from", located.Context(), err)
+	}
+	return index, nil
+}
+
 // Resolve returns the digest of the manifest or index a reference names. The
 // error wraps ErrNotFound when the registry has none.
 func (r *Registry) Resolve(ctx context.Context, ref string) (v1.Hash, error) {

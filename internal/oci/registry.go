@@ -9,6 +9,7 @@
 package oci
 
 import (
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/http"
@@ -53,6 +54,7 @@ type settings struct {
 	transport http.RoundTripper
 	keychain  authn.Keychain
 	insecure  bool
+	trusted   *x509.CertPool // nil: the system's
 	jobs      int
 	platform  v1.Platform
 	patience  patience
@@ -84,6 +86,21 @@ func WithInsecure() Option {
 func WithKeychain(k authn.Keychain) Option {
 	return func(s *settings) error {
 		s.keychain = k
+		return nil
+	}
+}
+
+// WithCertificates trusts the certificates given in PEM besides the system's.
+func WithCertificates(pem []byte) Option {
+	return func(s *settings) error {
+		pool, err := x509.SystemCertPool()
+		if err != nil {
+			pool = x509.NewCertPool()
+		}
+		if !pool.AppendCertsFromPEM(pem) {
+			return errors.New("the certificates given hold none in PEM")
+		}
+		s.trusted = pool
 		return nil
 	}
 }
@@ -183,7 +200,7 @@ func (r *Registry) place(address string) error {
 func newTransport(s *settings) http.RoundTripper {
 	base := s.transport
 	if base == nil {
-		base = newBaseTransport(s.insecure)
+		base = newBaseTransport(s)
 	}
 	return &retrying{inner: &impatient{inner: base, idle: s.patience.idle}, patience: s.patience}
 }

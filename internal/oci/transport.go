@@ -51,7 +51,7 @@ type hintKey struct{}
 
 type hint struct{ retryAfter time.Duration }
 
-func newBaseTransport(insecure bool) http.RoundTripper {
+func newBaseTransport(s *settings) http.RoundTripper {
 	base, ok := remote.DefaultTransport.(*http.Transport)
 	if !ok {
 		return remote.DefaultTransport
@@ -60,8 +60,8 @@ func newBaseTransport(insecure bool) http.RoundTripper {
 	// Left alone, the transport unpacks a layer that a server sent with
 	// Content-Encoding gzip, and its digest no longer fits.
 	t.DisableCompression = true
-	if insecure {
-		t.TLSClientConfig = &tls.Config{InsecureSkipVerify: true} //nolint:gosec // asked for by WithInsecure
+	if s.insecure || s.trusted != nil {
+		t.TLSClientConfig = &tls.Config{RootCAs: s.trusted, InsecureSkipVerify: s.insecure} //nolint:gosec // asked for by WithInsecure
 	}
 	return t
 }
