@@ -159,7 +159,8 @@ func (i *Item) Begin() {
 }
 
 // Update says what the item is doing now. Control characters are dropped, and
-// of several lines the last one counts in the tree.
+// of several lines the last one counts in the tree. The item's own name before a
+// line is left out: a program that reports on its work gives it too.
 func (i *Item) Update(line string) {
 	if i == nil {
 		return
@@ -167,11 +168,18 @@ func (i *Item) Update(line string) {
 	i.d.mu.Lock()
 	defer i.d.mu.Unlock()
 	for l := range strings.Lines(line) {
-		if l = clean(l); l != "" && l != i.line {
+		if l = i.withoutName(clean(l)); l != "" && l != i.line {
 			i.line = l
 			i.d.plain(i, l)
 		}
 	}
+}
+
+func (i *Item) withoutName(line string) string {
+	if rest, ok := strings.CutPrefix(line, i.name); ok && (strings.HasPrefix(rest, ": ") || strings.HasPrefix(rest, "/")) {
+		return strings.TrimLeft(rest[1:], " ")
+	}
+	return line
 }
 
 // Done ends the item. The note, one line, tells the reader what to know.
