@@ -7,6 +7,7 @@ import (
 	"io"
 	"time"
 
+	"github.com/onsi/ginkgo/v2/types"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 )
@@ -87,6 +88,32 @@ func Run(ctx context.Context, options Options) (Result, error) {
 	}
 	cluster.deleteLeftovers(ctx)
 	return runSpecs(ctx, options, cluster, smoke())
+}
+
+// NotRun is the result for a cluster that never came so far that its specs could
+// run: none of those expected did, for the one reason given. step is what failed,
+// "rollout"; the JUnit file is written with it as the one failed case.
+func NotRun(options Options, step, reason string) (Result, error) {
+	r := Result{Suite: options.Suite, Profile: options.Profile, Failures: []Failure{{Name: step, Message: reason}}}
+	if r.Suite == "" {
+		r.Suite = Smoke
+	}
+	for _, s := range smoke() {
+		if s.expectedOn(options.Profile) {
+			r.Expected++
+		} else {
+			r.Skipped++
+		}
+	}
+	if err := writeJUnit(options.JUnit, types.Report{
+		SuiteDescription: r.Suite,
+		SpecReports: types.SpecReports{{
+			LeafNodeType: types.NodeTypeIt, LeafNodeText: step, State: types.SpecStateFailed, Failure: types.Failure{Message: reason},
+		}},
+	}); err != nil {
+		return r, fmt.Errorf("writing the JUnit file %q: %w", options.JUnit, err)
+	}
+	return r, nil
 }
 
 // complete fills in defaults, or returns every problem of o.

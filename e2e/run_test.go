@@ -259,6 +259,23 @@ func TestUnreachableClusterIsAnErrorAndNoResult(t *testing.T) {
 	}
 }
 
+func TestClusterThatDidNotComeUpFails(t *testing.T) {
+	junit := filepath.Join(t.TempDir(), "junit_smoke.xml")
+	for _, profile := range []string{Single, HA} {
+		r, err := NotRun(Options{Profile: profile, JUnit: junit}, "rollout", "waiting for Job kube-system/never")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.OK() || r.Expected == 0 || r.Ran != 0 || r.Suite != Smoke || len(r.Failures) != 1 || r.Expected+r.Skipped != len(smoke()) {
+			t.Errorf("on %s: %+v", profile, r)
+		}
+	}
+	data, err := os.ReadFile(junit)
+	if err != nil || !strings.Contains(string(data), "waiting for Job kube-system/never") || !strings.Contains(string(data), `failures="1"`) {
+		t.Errorf("JUnit: %v\n%s", err, data)
+	}
+}
+
 func TestSmokeSuite(t *testing.T) {
 	specs := smoke()
 	if len(specs) < 30 {

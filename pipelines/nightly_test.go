@@ -115,7 +115,7 @@ func TestNightlyIsRight(t *testing.T) {
 func TestNightlyVerdicts(t *testing.T) {
 	always := []string{"cluster-delete", "report"}
 	upTo := func(last string) []string {
-		all := []string{"lock", "build", "release-new", "sign", "attest", "attest", "cluster-compose", "cluster-create-nightly-conformance", "rollout", "test-run",
+		all := []string{"lock", "build", "release-new", "sign", "attest", "attest", "cluster-compose", "cluster-create-nightly-conformance", "test-run",
 			"cluster-delete-nightly-conformance", "stream-source", "cluster-create-nightly-upgrade", "upgrade-test-run", "cluster-delete-nightly-upgrade", "stream-decide", "channel-promote"}
 		k := slices.Index(all, last)
 		return append(slices.Clone(all[:k+1]), always...)
@@ -149,8 +149,8 @@ func TestNightlyVerdicts(t *testing.T) {
 		{
 			// The host failed once: the second attempt makes the cluster anew.
 			name: "host failure that passes",
-			plan: plan{Verdict: "Accepted", Exit: map[string][]int{"rollout": {3, 0}}},
-			ran:  append([]string{"cluster-create-nightly-conformance", "rollout"}, upTo("channel-promote")...), status: pipelines.Succeeded,
+			plan: plan{Verdict: "Accepted", Exit: map[string][]int{"test-run": {3, 0}}},
+			ran:  append([]string{"cluster-create-nightly-conformance", "test-run"}, upTo("channel-promote")...), status: pipelines.Succeeded,
 			results: map[string]v1.ParamValue{
 				"version": *v1.NewStructuredValues("1.0.0"), "verdict": *v1.NewStructuredValues("Accepted"), "IMAGES": *v1.NewStructuredValues("r/release@sha256:1"),
 			},
@@ -159,7 +159,7 @@ func TestNightlyVerdicts(t *testing.T) {
 			// The host failed for good: nothing is decided about the release.
 			name: "host failure that stays",
 			plan: plan{Exit: map[string][]int{"test-run": {3}}},
-			ran:  append([]string{"cluster-create-nightly-conformance", "rollout", "test-run"}, upTo("test-run")...), status: pipelines.Failed, failed: "conformance", exit: 3,
+			ran:  append([]string{"cluster-create-nightly-conformance", "test-run"}, upTo("test-run")...), status: pipelines.Failed, failed: "conformance", exit: 3,
 		},
 		{
 			name: "a component that does not compile",

@@ -12,6 +12,9 @@ type Result struct {
 	Backends []BackendResult `json:"backends"`
 	// TesterHealthy is false when nothing may be concluded from the rest.
 	TesterHealthy bool `json:"testerHealthy"`
+	// Failure says why the upgrade did not come to its end; empty when it did. It
+	// is the caller's to fill in.
+	Failure string `json:"failure,omitempty"`
 	// DowntimeMs is the time during which at least one backend did not answer.
 	DowntimeMs Bounds `json:"downtimeMs"`
 

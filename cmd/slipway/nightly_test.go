@@ -124,6 +124,7 @@ func TestIntegrationNightly(t *testing.T) {
 
 	t.Run("verification", func(t *testing.T) { testRefusals(t, stateDir, second) })
 	t.Run("ha", func(t *testing.T) { testHA(t, stateDir, second) })
+	t.Run("a release that does not come up", func(t *testing.T) { testStall(t, stateDir) })
 	checkNothingLeft(t, stateDir)
 }
 
@@ -342,5 +343,55 @@ func testHA(t *testing.T, stateDir string, r *report.Report) {
 	}
 	if !strings.Contains(mustRun(t, stateDir, "cluster", "kubeconfig", "ha"), "kind: Config") {
 		t.Error("kubeconfig is none")
+	}
+}
+
+// testStall makes a release whose rollout cannot end, and expects a decision
+// against it, attached to its digest.
+func testStall(t *testing.T, stateDir string) {
+	dir := t.TempDir()
+	distro, lock, built := filepath.Join(dir, "distro"), filepath.Join(dir, "lock.json"), filepath.Join(dir, "images.json")
+	if err := os.CopyFS(distro, os.DirFS("../../distros/skiff")); err != nil {
+		t.Fatal(err)
+	}
+	job := `apiVersion: batch/v1
+kind: Job
+metadata: {name: never, namespace: kube-system}
+spec:
+  backoffLimit: 0
+  template:
+    spec:
+      restartPolicy: Never
+      containers:
+      - name: never
+        image: registry.slipway.internal/skiff/agnhost
+        args: [no-such-command]
+`
+	path := filepath.Join(distro, "components", "cluster-policy", "manifests", "0000_90_cluster-policy_never.yaml")
+	if err := os.WriteFile(path, []byte(job), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	run := func(args ...string) string { return mustRun(t, stateDir, append(args, "--distro", distro)...) }
+	run("lock", "--lock-file", lock)
+	run("build", "--lock-file", lock, "--images-file", built)
+	payload := strings.TrimSpace(run("release", "new", "--images", built, "--name", "1.36.3-0.broken-2026-01-01-000000", "-o", "name"))
+	run("sign", payload)
+	run("cluster", "create", "broken", "--payload", payload)
+	defer run("cluster", "delete", "broken")
+	out := run("test", "run", "--rollout", "--findings-ok", "--cluster", "broken", "--payload", payload, "--artifacts", dir)
+	if !strings.Contains(out, "kube-system/never") {
+		t.Errorf("the test does not say what did not come up:\n%s", out)
+	}
+	_, errs, code := slipway(t, stateDir, "stream", "decide", payload, "--distro", distro)
+	if code != exitRejected || !strings.Contains(errs, "kube-system/never") {
+		t.Errorf("deciding about it: exit %d, %s", code, errs)
+	}
+	decision := run("evidence", "show", payload, "https://slipway.dev/decision/v1")
+	if !strings.Contains(decision, `"verdict":"Rejected"`) {
+		t.Errorf("the decision attached to it is %s", decision)
+	}
+	junit, err := os.ReadFile(filepath.Join(dir, "junit_smoke.xml"))
+	if err != nil || !strings.Contains(string(junit), `failures="1"`) {
+		t.Errorf("JUnit: %v\n%s", err, junit)
 	}
 }

@@ -156,8 +156,8 @@ func (n *nightly) addPayload(ctx context.Context, r *report.Report, res *pipelin
 	return nil
 }
 
-// verdictOf is the decision's; a release that failed before it could be decided
-// about, because it did not come up, is rejected as well.
+// verdictOf is the decision's. A run that failed before says nothing about the
+// release: what a release did wrong is evidence, and comes before decide.
 func verdictOf(res *pipelines.Result) streams.Outcome {
 	if decided, ok := res.Task("decide"); ok {
 		if v := decided.Results["verdict"].StringVal; v != "" {
@@ -169,9 +169,6 @@ func verdictOf(res *pipelines.Result) streams.Outcome {
 		case decided.Status == pipelines.Failed && decided.ExitCode == exitInconclusive:
 			return streams.Undecided
 		}
-	}
-	if failed, ok := res.FirstFailure(); ok && failed.ExitCode == exitRejected {
-		return streams.Rejected
 	}
 	return ""
 }

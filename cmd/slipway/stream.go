@@ -223,11 +223,10 @@ func testOutcome(t sign.TestResult) (streams.Result, error) {
 	if err := json.Unmarshal(t.Conformance, &specs); err != nil {
 		return streams.Result{}, fmt.Errorf("reading the specs of a test result: %w", err)
 	}
-	r := streams.Result{Check: "conformance", Status: streams.Failed, Detail: fmt.Sprintf("%d of %d expected specs passed", specs.Passed, specs.Expected)}
 	if t.Result == sign.TestPassed && specs.OK() {
-		r.Status = streams.Passed
+		return streams.Result{Check: "conformance", Status: streams.Passed, Detail: fmt.Sprintf("%d of %d expected specs passed", specs.Passed, specs.Expected)}, nil
 	}
-	return r, nil
+	return streams.Result{Check: "conformance", Status: streams.Failed, Detail: shortfall(specs)}, nil
 }
 
 // streamRelease is one line of `stream list`.

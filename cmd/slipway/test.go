@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -15,6 +16,7 @@ import (
 	"github.com/slipway-release/slipway/internal/progress"
 	"github.com/slipway-release/slipway/internal/state"
 	"github.com/slipway-release/slipway/release"
+	"github.com/slipway-release/slipway/release/rollout"
 	"github.com/slipway-release/slipway/release/sign"
 )
 
@@ -27,7 +29,8 @@ func newTest(a *app) *cobra.Command {
 type testOptions struct {
 	kubeconfig, cluster, payload, profile, suite, artifacts string
 	flakeAttempts                                           int
-	findingsOK                                              bool
+	logDir                                                  string
+	rollout, findingsOK                                     bool
 	out                                                     output
 }
 
@@ -51,6 +54,8 @@ expected one did not run.`,
 	f.StringVar(&o.suite, "suite", e2e.Smoke, "suite to run")
 	f.StringVar(&o.artifacts, "artifacts", "test", "folder for results, JUnit and what explains failures")
 	f.IntVar(&o.flakeAttempts, "flake-attempts", 1, "how often a failing spec is tried; one that passes later counts as flaked")
+	f.BoolVar(&o.rollout, "rollout", false, "roll the payload out first; that it does not come up is a finding as well")
+	f.StringVar(&o.logDir, "log-dir", "", "where the logs of a cluster that slipway created go when the rollout fails")
 	f.BoolVar(&o.findingsOK, "findings-ok", false, "exit 0 when specs failed: the evidence tells, and a later stage decides")
 	_ = cmd.MarkFlagRequired("payload")
 	o.out.addFlag(cmd)
@@ -74,19 +79,15 @@ func runTest(ctx context.Context, a *app, o testOptions) error {
 		return err
 	}
 	display := a.newDisplay()
-	item := display.Start(o.suite)
-	res, err := e2e.Run(ctx, e2e.Options{
+	defer display.Close()
+	opts := e2e.Options{
 		Kubeconfig: kubeconfig, Suite: o.suite, Profile: o.profile,
 		Image:   func(component string) string { ref, _ := p.Image(component); return ref },
 		Digests: digestsOf(p), KubernetesVersion: kubernetesVersion(p),
 		JUnit: filepath.Join(o.artifacts, "junit_"+o.suite+".xml"), Artifacts: filepath.Join(o.artifacts, "failures"),
-		FlakeAttempts: o.flakeAttempts, Progress: updates{item},
-	})
-	if err == nil && !res.OK() {
-		item.Done(progress.Failed, fmt.Sprintf("%d failed", res.Failed))
-	} else {
-		finish(item, err)
+		FlakeAttempts: o.flakeAttempts,
 	}
+	res, err := a.rolloutAndTest(ctx, w, p, o, opts, display)
 	display.Close()
 	if err != nil {
 		return err
@@ -99,9 +100,49 @@ func runTest(ctx context.Context, a *app, o testOptions) error {
 		return err
 	}
 	if !res.OK() && !o.findingsOK {
-		return rejected(fmt.Errorf("testing %q with suite %q: %d of %d expected specs failed or did not run", p.Version, res.Suite, res.Expected-res.Passed, res.Expected))
+		return rejected(fmt.Errorf("testing %q with suite %q: %s", p.Version, res.Suite, shortfall(res)))
 	}
 	return nil
+}
+
+// rolloutAndTest runs the suite, after the rollout if that was asked for. That the
+// payload does not come up is a result like failed specs.
+func (a *app) rolloutAndTest(ctx context.Context, w *world, p *release.Payload, o testOptions, opts e2e.Options, display *progress.Display) (e2e.Result, error) {
+	if o.rollout {
+		err := a.rolloutBefore(ctx, w, p, o, display)
+		var stall *rollout.StallError
+		if errors.As(err, &stall) {
+			res, writeErr := e2e.NotRun(opts, "rollout", err.Error())
+			return res, errors.Join(writeErr, a.collectLogs(ctx, w.state, o.cluster, o.logDir))
+		}
+		if err != nil {
+			return e2e.Result{}, errors.Join(err, a.collectLogs(ctx, w.state, o.cluster, o.logDir))
+		}
+	}
+	item := display.Start(o.suite)
+	opts.Progress = updates{item}
+	res, err := e2e.Run(ctx, opts)
+	if err == nil && !res.OK() {
+		item.Done(progress.Failed, fmt.Sprintf("%d failed", res.Failed))
+	} else {
+		finish(item, err)
+	}
+	return res, err
+}
+
+func (a *app) rolloutBefore(ctx context.Context, w *world, p *release.Payload, o testOptions, display *progress.Display) error {
+	config, err := a.restConfig(w, o.kubeconfig, o.cluster)
+	if err != nil {
+		return err
+	}
+	plan, err := rollout.PlanOf(p)
+	if err != nil {
+		return rejected(err)
+	}
+	item := display.Start("rollout")
+	_, err = rollout.Apply(ctx, config, plan, rollout.Options{Progress: showRollout(item)})
+	finish(item, err)
+	return err
 }
 
 // recordTest keeps the result on disk and attaches it to the payload.
@@ -140,6 +181,15 @@ func printTest(w io.Writer, r e2e.Result) {
 	for _, f := range r.Failures {
 		fmt.Fprintf(w, "  FAILED %s: %s\n", f.Name, f.Message)
 	}
+}
+
+// shortfall says in what a result is not well.
+func shortfall(r e2e.Result) string {
+	s := fmt.Sprintf("%d of %d expected specs failed or did not run", r.Expected-r.Passed, r.Expected)
+	if r.Ran == 0 && len(r.Failures) == 1 {
+		s += fmt.Sprintf(": %s: %s", r.Failures[0].Name, r.Failures[0].Message)
+	}
+	return s
 }
 
 // digestsOf are the digests of all images of a payload.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/slipway-release/slipway/internal/progress"
 	"github.com/slipway-release/slipway/internal/state"
 	"github.com/slipway-release/slipway/release/rollout"
 	"github.com/slipway-release/slipway/release/sign"
@@ -26,6 +27,7 @@ type upgradeTestOptions struct {
 	cluster, to, artifacts, logDir string
 	hertz                          float64
 	baseline                       time.Duration
+	findingsOK                     bool
 	out                            output
 }
 
@@ -49,6 +51,7 @@ new payload as signed evidence. What it means is for "slipway stream decide".`,
 	f.Float64Var(&o.hertz, "hertz", upgradetest.DefaultHertz, "probes per second, backend and kind of connection")
 	f.DurationVar(&o.baseline, "baseline", 10*time.Second, "how long to probe before the upgrade starts")
 	f.StringVar(&o.logDir, "log-dir", "", "where the cluster's logs go when the upgrade fails")
+	f.BoolVar(&o.findingsOK, "findings-ok", false, "exit 0 when the upgrade did not come to its end: the evidence tells, and a later stage decides")
 	_ = cmd.MarkFlagRequired("cluster")
 	_ = cmd.MarkFlagRequired("to")
 	o.out.addFlag(cmd)
@@ -70,9 +73,18 @@ func runUpgradeTest(ctx context.Context, a *app, o upgradeTestOptions) error {
 	display := a.newDisplay()
 	item := display.Start("upgrade-test")
 	res, err := measuredUpgrade(ctx, u, o, func(line string) { item.Update(line) })
-	finish(item, err)
+	switch {
+	case err == nil && res.Failure != "":
+		item.Done(progress.Failed, "the upgrade did not come to its end")
+		err = a.collectLogs(ctx, w.state, o.cluster, o.logDir)
+	default:
+		finish(item, err)
+		if err != nil {
+			err = errors.Join(err, a.collectLogs(ctx, w.state, o.cluster, o.logDir))
+		}
+	}
 	if err != nil {
-		return errors.Join(err, a.collectLogs(ctx, w.state, o.cluster, o.logDir))
+		return err
 	}
 	data, err := marshalIndent(res)
 	if err != nil {
@@ -89,7 +101,13 @@ func runUpgradeTest(ctx context.Context, a *app, o upgradeTestOptions) error {
 		return err
 	}
 	a.close()
-	return o.out.print(a.Out, result{value: res, names: []string{res.To.Version}, text: func(w io.Writer) { printUpgradeResult(w, res) }})
+	if err := o.out.print(a.Out, result{value: res, names: []string{res.To.Version}, text: func(w io.Writer) { printUpgradeResult(w, res) }}); err != nil {
+		return err
+	}
+	if res.Failure != "" && !o.findingsOK {
+		return rejected(fmt.Errorf("upgrading to %q: %s", res.To.Version, res.Failure))
+	}
+	return nil
 }
 
 // measured is the predicate of an upgrade result.
@@ -98,8 +116,9 @@ type measured struct {
 	upgradetest.Result
 }
 
-// measuredUpgrade probes from before the upgrade begins until after it ended. A
-// failure of the upgrade is an error; gaps are part of the result.
+// measuredUpgrade probes from before the upgrade begins until after it ended.
+// Gaps, and that the new release does not come up, are part of the result; an
+// error says that the upgrade could not be tried.
 func measuredUpgrade(ctx context.Context, u *preparedUpgrade, o upgradeTestOptions, say func(string)) (upgradetest.Result, error) {
 	var none upgradetest.Result
 	image, ok := u.payload.Image("agnhost")
@@ -131,20 +150,28 @@ func measuredUpgrade(ctx context.Context, u *preparedUpgrade, o upgradeTestOptio
 		}
 	})
 	res, err := monitor.Stop(context.WithoutCancel(ctx))
-	if upgradeErr != nil {
-		return none, stallIsRejection(upgradeErr)
+	var stall *rollout.StallError
+	if upgradeErr != nil && !errors.As(upgradeErr, &stall) {
+		return none, upgradeErr
 	}
 	if err != nil {
 		return none, err
 	}
-	res.From = upgradetest.Release(upgraded.From)
-	res.To = upgradetest.Release(upgraded.To)
+	if stall != nil {
+		res.From, res.To = upgradetest.Release(u.plan.From), upgradetest.Release(u.plan.To)
+		res.Failure = upgradeErr.Error()
+		return res, nil
+	}
+	res.From, res.To = upgradetest.Release(upgraded.From), upgradetest.Release(upgraded.To)
 	res.Nodes = upgraded.Nodes
 	return res, upgradetest.Teardown(ctx, u.config)
 }
 
 func printUpgradeResult(w io.Writer, r upgradetest.Result) {
 	fmt.Fprintf(w, "from %s\nto   %s\nin %.1f s, %d nodes, tester healthy: %t\n\n", r.From.Version, r.To.Version, r.Seconds, r.Nodes, r.TesterHealthy)
+	if r.Failure != "" {
+		fmt.Fprintf(w, "FAILED: the upgrade did not come to its end: %s\n\n", r.Failure)
+	}
 	for _, reason := range r.TesterReasons {
 		fmt.Fprintf(w, "  tester: %s\n", reason)
 	}

@@ -138,6 +138,7 @@ func TestEvaluateUpgrade(t *testing.T) {
 		"another backend":           {policy: streams.UpgradePolicy{APIGap: streams.Report, ServiceGap: streams.Report, DNSGap: streams.Report}, change: func(u *streams.Upgrade) { u.Backends[0].Name = "registry"; in(0)(u) }, want: streams.Failed, detail: "registry"},
 		"99 % is enough":            {change: func(u *streams.Upgrade) { u.Backends[0].Sent = 990 }, want: streams.Passed},
 		"less is not":               {change: func(u *streams.Upgrade) { u.Backends[1].Sent = 989 }, want: streams.Inconclusive, detail: "kube-api (reused connections) was sent 989 of 1000 intended probes"},
+		"never ended":               {policy: report, change: func(u *streams.Upgrade) { u.Failure, u.TesterHealthy = "waiting for a Job", false }, want: streams.Failed, detail: "did not come to its end: waiting for a Job"},
 		"tester ill":                {change: func(u *streams.Upgrade) { u.TesterHealthy = false; in(0)(u) }, want: streams.Inconclusive, detail: "tester"},
 		"nothing probed":            {change: func(u *streams.Upgrade) { u.Backends = nil }, want: streams.Inconclusive, detail: "nothing was probed"},
 		"nothing intended":          {change: func(u *streams.Upgrade) { u.Backends[0].Intended, u.Backends[0].Sent = 0, 0 }, want: streams.Inconclusive, detail: "0 of 0"},

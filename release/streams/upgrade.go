@@ -58,6 +58,8 @@ type Upgrade struct {
 	To            Endpoint  `json:"to"`
 	Backends      []Backend `json:"backends"`
 	TesterHealthy bool      `json:"testerHealthy"`
+	// Failure says why the upgrade did not come to its end, or is empty.
+	Failure string `json:"failure,omitempty"`
 }
 
 // Endpoint is a payload at one end of an upgrade.
@@ -82,10 +84,14 @@ type Disruption struct {
 	AtMostMs  float64 `json:"atMostMs"`
 }
 
-// EvaluateUpgrade says whether an upgrade passed. A tester that was ill itself or
+// EvaluateUpgrade says whether an upgrade passed. One that did not come to its end
+// failed, for no measurement is needed to see that. A tester that was ill itself or
 // sent less than 99 % of what it meant to gives an inconclusive result, whatever
 // it saw. Detail tells gaps in any case, tolerated ones too.
 func EvaluateUpgrade(check string, policy UpgradePolicy, u Upgrade) Result {
+	if u.Failure != "" {
+		return Result{Check: check, Status: Failed, Detail: "the upgrade did not come to its end: " + u.Failure}
+	}
 	if doubt := u.doubt(); doubt != "" {
 		return Result{Check: check, Status: Inconclusive, Detail: doubt}
 	}
