@@ -46,29 +46,52 @@ type runner struct {
 	stop    context.CancelCauseFunc // set while the run goes on
 }
 
+// ErrRefused says that what was asked for cannot be run: the pipeline, its params
+// or workspaces are not right, or the run's folder holds another run. Nothing was
+// started. Other errors are the host's.
+var ErrRefused = errors.New("refused")
+
+// refusal is an ErrRefused with a sentence of its own.
+type refusal struct{ error }
+
+// Unwrap returns the problems themselves.
+func (r refusal) Unwrap() error { return r.error }
+
+// Is makes it an ErrRefused.
+func (r refusal) Is(target error) bool { return target == ErrRefused }
+
 // prepare checks everything that can be known before the first step starts.
 func prepare(ctx context.Context, opts RunOptions) (*runner, error) {
+	r, given, err := configure(ctx, opts)
+	if err != nil {
+		return nil, refusal{err}
+	}
+	return r, r.openState(given)
+}
+
+// configure finds all that the run is made of.
+func configure(ctx context.Context, opts RunOptions) (*runner, map[string]v1.ParamValue, error) {
 	if opts.Jobs <= 0 {
 		opts.Jobs = 4
 	}
 	dir, err := filepath.Abs(opts.Dir)
 	if err != nil {
-		return nil, fmt.Errorf("starting pipeline %q: %w", opts.Pipeline, err)
+		return nil, nil, fmt.Errorf("starting pipeline %q: %w", opts.Pipeline, err)
 	}
 	opts.Dir = dir
 	r := &runner{opts: opts, vars: newVariables(), workspaces: map[string]string{}}
 	if r.pipeline, err = opts.Set.Pipeline(opts.Pipeline); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if err := opts.Set.CheckLocal(opts.Pipeline).Err(); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if err := r.planTasks(); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	run, err := r.pipelineRun()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	given := map[string]v1.ParamValue{}
 	for _, p := range run.Params {
@@ -76,13 +99,13 @@ func prepare(ctx context.Context, opts RunOptions) (*runner, error) {
 	}
 	maps.Copy(given, opts.Params)
 	if err := errors.Join(checkParams(r.pipeline, given), r.bindWorkspaces(run), r.setTimeouts(ctx, run)); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	r.setVariables(given)
 	if err := r.checkImages(); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return r, r.openState(given)
+	return r, given, nil
 }
 
 func (r *runner) planTasks() error {
@@ -246,7 +269,7 @@ func (r *runner) openState(given map[string]v1.ParamValue) error {
 		return nil
 	}
 	if err := old.sameRun(fresh); err != nil {
-		return err
+		return refusal{err}
 	}
 	r.state, r.resumed = old, true
 	if r.over() {

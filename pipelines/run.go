@@ -147,7 +147,8 @@ func (r *Result) FirstFailure() (TaskResult, bool) {
 
 // Run runs a pipeline, or goes on with one, and returns what came of it. A task
 // that fails is part of the Result, not an error: an error says that nothing
-// was started, or that the run's state could not be kept. When ctx ends, the
+// was started, because it could not be (ErrRefused), or that the run's state could
+// not be kept. When ctx ends, the
 // tasks that run are stopped, the others are skipped, and finally still runs.
 func Run(ctx context.Context, opts RunOptions) (*Result, error) {
 	r, err := prepare(ctx, opts)

@@ -194,6 +194,27 @@ func TestPipelineExitCodes(t *testing.T) {
 	}
 }
 
+// What keeps a pipeline from starting is either the caller's to mend or the host's.
+func TestPipelineThatDoesNotStart(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "p.yaml")
+	yaml := "apiVersion: tekton.dev/v1\nkind: Pipeline\nmetadata: {name: p}\nspec:\n  workspaces: [{name: src}]\n  tasks:\n  - name: t\n    taskSpec:\n      steps:\n      - name: s\n        image: " +
+		slipwayImage + "\n        script: exit 0\n"
+	if err := os.WriteFile(file, []byte(yaml), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		args []string
+		want int
+	}{
+		"workspace missing": {nil, exitUsage},
+		"folder is a file":  {[]string{"-w", "src=.", "--dir", filepath.Join(file, "run")}, exitHost},
+	} {
+		if _, errs, code := slipway(t, t.TempDir(), append([]string{"pipeline", "run", "p", "-f", file}, c.args...)...); code != c.want {
+			t.Errorf("%s: exit code %d, want %d: %s", name, code, c.want, errs)
+		}
+	}
+}
+
 // The reference of the commands in docs/ is what the commands say themselves;
 // make generate writes it.
 func TestCommandReferenceIsCurrent(t *testing.T) {

@@ -200,8 +200,11 @@ func runPipeline(ctx context.Context, a *app, name string, o pipelineRunOptions)
 		Env: []string{"PATH=" + a.getenv("PATH"), "SLIPWAY_STEP=1"}, Abort: a.secondInterrupt(ctx), Display: display,
 	})
 	display.Close()
-	if err != nil {
+	if errors.Is(err, pipelines.ErrRefused) {
 		return usage(err)
+	}
+	if err != nil {
+		return err
 	}
 	fmt.Fprintf(a.Out, "%s: %s (%s), state and logs in %s\n", name, res.Status, res.Reason, dir)
 	if failed, bad := res.FirstFailure(); bad {
