@@ -23,7 +23,7 @@ $(BIN): $(SOURCES)
 # Tests with clusters come last and one after another: they measure, and two
 # clusters at a time would measure each other.
 test: build
-	$(BIN) host prepare
+	$(BIN) host prepare --tests
 	go test -race -timeout 30m -skip '^TestIntegration' ./...
 	go test -timeout 60m -p 1 -run '^TestIntegration' ./...
 

@@ -229,8 +229,9 @@ func (w *world) reference(s string) string {
 	return s
 }
 
-// prepareHost installs what is missing, and a container engine where none works.
-func (a *app) prepareHost(ctx context.Context) error {
+// prepareHost installs what is missing, and a container engine where none works;
+// with tests also what the tests of Slipway itself need.
+func (a *app) prepareHost(ctx context.Context, tests bool) error {
 	st, err := a.state()
 	if err != nil {
 		return err
@@ -239,7 +240,7 @@ func (a *app) prepareHost(ctx context.Context) error {
 	if _, err := engine.Detect(ctx, engine.Options{StateDir: st.Root(), Want: a.engine}); errors.Is(err, engine.ErrNone) {
 		needEngine = a.engine != engine.Docker
 	}
-	return host.Prepare(ctx, host.Options{WithEngine: needEngine, MayInstall: !a.noInstall, Log: a.Err})
+	return host.Prepare(ctx, host.Options{Needs: host.Needs{Engine: needEngine, Tests: tests}, MayInstall: !a.noInstall, Log: a.Err})
 }
 
 // openEngine finds the container engine.

@@ -19,7 +19,8 @@ func newHost(a *app) *cobra.Command {
 }
 
 func newHostPrepare(a *app) *cobra.Command {
-	return &cobra.Command{
+	var tests bool
+	cmd := &cobra.Command{
 		Use:   "prepare",
 		Short: "Install the Debian packages that are missing",
 		Long: `Install the Debian packages that are missing: a compiler for C, mmdebstrap and,
@@ -28,9 +29,11 @@ What is installed, and why, is said before.`,
 		Example: "  slipway host prepare\n  slipway host prepare --no-install",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.prepareHost(cmd.Context())
+			return a.prepareHost(cmd.Context(), tests)
 		},
 	}
+	cmd.Flags().BoolVar(&tests, "tests", false, "install what the tests of Slipway itself need as well")
+	return cmd
 }
 
 func newHostCheck(a *app) *cobra.Command {
@@ -44,7 +47,7 @@ func newHostCheck(a *app) *cobra.Command {
 			if err := out.check(); err != nil {
 				return err
 			}
-			missing := host.Missing(true)
+			missing := host.Missing(host.Needs{Engine: true})
 			r := result{value: missing, text: func(w io.Writer) {
 				for _, m := range missing {
 					fmt.Fprintf(w, "%-18s %s\n", m.Package, m.Why)

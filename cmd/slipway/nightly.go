@@ -77,7 +77,7 @@ func runNightly(ctx context.Context, a *app, o nightlyOptions) error {
 	if d.Stream(o.stream) == nil {
 		return usage(fmt.Errorf("choosing stream %q: distribution %q has no such stream", o.stream, d.Name))
 	}
-	if err := a.prepareHost(ctx); err != nil {
+	if err := a.prepareHost(ctx, false); err != nil {
 		return err
 	}
 	n := &nightly{app: a, opts: o, state: st, base: d.Version}

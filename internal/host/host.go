@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -43,14 +44,33 @@ var engineRequirements = []Requirement{
 	{"iptables", "Podman's networks", []string{"iptables", "/usr/sbin/iptables"}},
 }
 
-// Missing returns what this machine lacks. withEngine asks for Podman as well.
-func Missing(withEngine bool) []Requirement {
-	wanted := requirements
-	if withEngine {
-		wanted = append(append([]Requirement{}, requirements...), engineRequirements...)
+// testRequirements are programs that the tests hold Slipway against.
+var testRequirements = []Requirement{
+	{"gnupg", "signs and verifies release claims in tests", []string{"gpg"}},
+	{"skopeo", "copies payloads in tests", []string{"skopeo"}},
+}
+
+// Needs says what for a machine is looked at, besides what every run needs.
+type Needs struct {
+	Engine bool // a container engine
+	Tests  bool // the tests of Slipway itself
+}
+
+func (n Needs) requirements() []Requirement {
+	wanted := slices.Clone(requirements)
+	if n.Engine {
+		wanted = append(wanted, engineRequirements...)
 	}
+	if n.Tests {
+		wanted = append(wanted, testRequirements...)
+	}
+	return wanted
+}
+
+// Missing returns what this machine lacks.
+func Missing(n Needs) []Requirement {
 	var missing []Requirement
-	for _, r := range wanted {
+	for _, r := range n.requirements() {
 		if !present(r) {
 			missing = append(missing, r)
 		}
@@ -80,8 +100,7 @@ func InstallCommand(missing []Requirement) string {
 
 // Options say how Prepare may change the machine.
 type Options struct {
-	// WithEngine asks for a container engine as well.
-	WithEngine bool
+	Needs
 	// MayInstall allows it to install packages.
 	MayInstall bool
 	// Log receives what is about to be installed and why, and apt's output.
@@ -91,7 +110,7 @@ type Options struct {
 // Prepare installs what is missing, after it has said what and why. Where it
 // may not or cannot, the error is one sentence with the command to run.
 func Prepare(ctx context.Context, o Options) error {
-	missing := Missing(o.WithEngine)
+	missing := Missing(o.Needs)
 	if len(missing) == 0 {
 		return nil
 	}
