@@ -5,11 +5,17 @@ import "time"
 // Result is what a recording shows: the "upgrade" object of the run report. From,
 // To, Nodes are the caller's to fill in.
 type Result struct {
-	From     Release         `json:"from"`
-	To       Release         `json:"to"`
-	Seconds  float64         `json:"seconds"` // from the end of the baseline to the end of the recording
-	Nodes    int             `json:"nodes"`
-	Backends []BackendResult `json:"backends"`
+	From Release `json:"from"`
+	To   Release `json:"to"`
+	// Via are the payloads between From and To, when there were several upgrades.
+	Via []Release `json:"via,omitempty"`
+	// Aborted says that the upgrade was given up on purpose, and RolledBack that the
+	// cluster was brought back to From; both are part of what was measured.
+	Aborted    bool            `json:"aborted,omitempty"`
+	RolledBack bool            `json:"rolledBack,omitempty"`
+	Seconds    float64         `json:"seconds"` // from the end of the baseline to the end of the recording
+	Nodes      int             `json:"nodes"`
+	Backends   []BackendResult `json:"backends"`
 	// TesterHealthy is false when nothing may be concluded from the rest.
 	TesterHealthy bool `json:"testerHealthy"`
 	// Failure says why the upgrade did not come to its end; empty when it did. It

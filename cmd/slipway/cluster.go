@@ -317,53 +317,70 @@ func newClusterCompose(a *app) *cobra.Command {
 }
 
 func newClusterUpgrade(a *app) *cobra.Command {
-	var to string
+	var route routeFlags
 	var dryRun bool
 	var out output
 	cmd := &cobra.Command{
 		Use:   "upgrade NAME",
-		Short: "Upgrade a cluster in place to another payload",
+		Short: "Upgrade a cluster in place to another payload, or bring it back",
 		Long: `Upgrade a cluster in place: control planes one at a time, manifests by run level,
-workers. An upgrade that was cut short is continued by the same command.`,
-		Example:           "  slipway cluster upgrade dev --to 1.36.3-0.nightly-2026-11-21-101500 --dry-run",
+workers. An upgrade that was cut short is continued by the same command, or taken
+back by --rollback.`,
+		Example: `  slipway cluster upgrade dev --to 1.36.3-0.nightly-2026-11-21-101500 --dry-run
+  slipway cluster upgrade dev --to 1.36.3-0.nightly-2026-11-21-101500,1.36.3-0.nightly-2026-11-22-101500
+  slipway cluster upgrade dev --to 1.36.3-0.nightly-2026-11-21-101500 --abort-at 50%
+  slipway cluster upgrade dev --rollback`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: a.completeClusters,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := out.check(); err != nil {
 				return err
 			}
-			return runClusterUpgrade(cmd.Context(), a, args[0], to, dryRun, &out)
+			return runClusterUpgrade(cmd.Context(), a, args[0], route, dryRun, &out)
 		},
 	}
-	cmd.Flags().StringVar(&to, "to", "", "payload to upgrade to")
-	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "print the plan and change nothing")
-	_ = cmd.MarkFlagRequired("to")
+	route.add(cmd)
+	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "print the plans as the cluster is now, and change nothing")
 	out.addFlag(cmd)
 	return cmd
 }
 
-func runClusterUpgrade(ctx context.Context, a *app, name, to string, dryRun bool, out *output) error {
+func runClusterUpgrade(ctx context.Context, a *app, name string, route routeFlags, dryRun bool, out *output) error {
 	w, err := a.open(ctx)
 	if err != nil {
 		return err
 	}
-	u, err := a.prepareUpgrade(ctx, w, name, to)
+	u, err := a.prepareUpgrade(ctx, w, name, route)
 	if err != nil {
 		return err
 	}
 	if dryRun {
-		return out.print(a.Out, result{value: u.plan, text: func(w io.Writer) { fmt.Fprint(w, u.plan) }})
+		return out.print(a.Out, result{value: u.plans, text: func(w io.Writer) {
+			for _, p := range u.plans {
+				fmt.Fprint(w, p)
+			}
+		}})
 	}
 	item := a.newDisplay().Start("upgrade")
-	res, err := u.run(ctx, showRollout(item))
+	results, err := u.run(ctx, showRollout(item))
 	finish(item, err)
 	a.close()
 	if err != nil {
 		return stallIsRejection(err)
 	}
-	return out.print(a.Out, result{value: res, names: []string{res.To.Version}, text: func(w io.Writer) {
-		fmt.Fprintf(w, "upgraded %d nodes from %s to %s in %s\n", res.Nodes, res.From.Version, res.To.Version, res.Finished.Sub(res.Started).Round(1e8))
-	}})
+	r := result{value: results, text: func(w io.Writer) {
+		for _, res := range results {
+			verb := "upgraded"
+			if res.Aborted {
+				verb = "aborted the upgrade of"
+			}
+			fmt.Fprintf(w, "%s %d nodes from %s to %s in %s\n", verb, res.Nodes, res.From.Version, res.To.Version, res.Finished.Sub(res.Started).Round(1e8))
+		}
+	}}
+	for _, res := range results {
+		r.names = append(r.names, res.To.Version)
+	}
+	return out.print(a.Out, r)
 }
 
 // kubeconfigPath is that of a cluster by name, or the one given.

@@ -24,11 +24,12 @@ func newUpgradeTest(a *app) *cobra.Command {
 }
 
 type upgradeTestOptions struct {
-	cluster, to, artifacts, logDir string
-	hertz                          float64
-	baseline                       time.Duration
-	findingsOK                     bool
-	out                            output
+	cluster, artifacts, logDir string
+	route                      routeFlags
+	hertz                      float64
+	baseline                   time.Duration
+	findingsOK                 bool
+	out                        output
 }
 
 func newUpgradeTestRun(a *app) *cobra.Command {
@@ -46,14 +47,13 @@ new payload as signed evidence. What it means is for "slipway stream decide".`,
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.cluster, "cluster", "", "cluster to upgrade")
-	f.StringVar(&o.to, "to", "", "payload to upgrade to")
+	o.route.add(cmd)
 	f.StringVar(&o.artifacts, "artifacts", "upgrade-test", "folder for samples and results")
 	f.Float64Var(&o.hertz, "hertz", upgradetest.DefaultHertz, "probes per second, backend and kind of connection")
 	f.DurationVar(&o.baseline, "baseline", 10*time.Second, "how long to probe before the upgrade starts")
 	f.StringVar(&o.logDir, "log-dir", "", "where the cluster's logs go when the upgrade fails")
 	f.BoolVar(&o.findingsOK, "findings-ok", false, "exit 0 when the upgrade did not come to its end: the evidence tells, and a later stage decides")
 	_ = cmd.MarkFlagRequired("cluster")
-	_ = cmd.MarkFlagRequired("to")
 	o.out.addFlag(cmd)
 	return cmd
 }
@@ -66,7 +66,7 @@ func runUpgradeTest(ctx context.Context, a *app, o upgradeTestOptions) error {
 	if err != nil {
 		return err
 	}
-	u, err := a.prepareUpgrade(ctx, w, o.cluster, o.to)
+	u, err := a.prepareUpgrade(ctx, w, o.cluster, o.route)
 	if err != nil {
 		return err
 	}
@@ -157,18 +157,43 @@ func measuredUpgrade(ctx context.Context, u *preparedUpgrade, o upgradeTestOptio
 	if err != nil {
 		return none, err
 	}
+	u.describe(&res, upgraded)
 	if stall != nil {
-		res.From, res.To = upgradetest.Release(u.plan.From), upgradetest.Release(u.plan.To)
 		res.Failure = upgradeErr.Error()
 		return res, nil
 	}
-	res.From, res.To = upgradetest.Release(upgraded.From), upgradetest.Release(upgraded.To)
-	res.Nodes = upgraded.Nodes
 	return res, upgradetest.Teardown(ctx, u.config)
 }
 
+// describe says in the result between which payloads was measured. A route that
+// leads back is still about the payload that it led to.
+func (u *preparedUpgrade) describe(res *upgradetest.Result, hops []*rollout.UpgradeResult) {
+	for i, hop := range hops {
+		switch {
+		case i == 0:
+			res.From, res.Nodes = upgradetest.Release(hop.From), hop.Nodes
+		case hop.From.Version != "" && i < len(u.route.Hops):
+			res.Via = append(res.Via, upgradetest.Release(hop.From))
+		}
+		res.Aborted = res.Aborted || hop.Aborted
+	}
+	res.To = upgradetest.Release{Version: u.payload.Version.String(), Digest: u.payload.Digest.String()}
+	res.RolledBack = u.route.Back != nil
+}
+
 func printUpgradeResult(w io.Writer, r upgradetest.Result) {
-	fmt.Fprintf(w, "from %s\nto   %s\nin %.1f s, %d nodes, tester healthy: %t\n\n", r.From.Version, r.To.Version, r.Seconds, r.Nodes, r.TesterHealthy)
+	fmt.Fprintf(w, "from %s\n", r.From.Version)
+	for _, v := range r.Via {
+		fmt.Fprintf(w, "via  %s\n", v.Version)
+	}
+	to := r.To.Version
+	switch {
+	case r.Aborted:
+		to += " (aborted, and rolled back)"
+	case r.RolledBack:
+		to += " (and rolled back)"
+	}
+	fmt.Fprintf(w, "to   %s\nin %.1f s, %d nodes, tester healthy: %t\n\n", to, r.Seconds, r.Nodes, r.TesterHealthy)
 	if r.Failure != "" {
 		fmt.Fprintf(w, "FAILED: the upgrade did not come to its end: %s\n\n", r.Failure)
 	}

@@ -29,6 +29,9 @@ type Inventory struct {
 	Complete bool `json:"complete"`
 	// Objects are those of the payload; while not complete, those of the one before as well.
 	Objects []ObjectID `json:"objects"`
+	// Before is the payload that the whole cluster was at when its last upgrade
+	// began: where a rollback leads.
+	Before *Point `json:"before,omitempty"`
 	// Orphans are objects of earlier payloads that no later one had.
 	Orphans []ObjectID `json:"orphans,omitempty"`
 }
@@ -73,7 +76,7 @@ func (r *run) beginInventory(ctx context.Context) (*Inventory, error) {
 		}
 		return r.client.writeInventory(ctx, &Inventory{
 			Version: r.plan.Version, Digest: r.plan.Digest,
-			Objects: union(before.Objects, r.plan.objects()), Orphans: before.Orphans,
+			Objects: union(before.Objects, r.plan.objects()), Orphans: before.Orphans, Before: before.Before,
 		})
 	})
 	if err != nil {
@@ -89,7 +92,7 @@ func (r *run) finishInventory(ctx context.Context, before *Inventory) ([]ObjectI
 			return err
 		}
 		return r.client.writeInventory(ctx, &Inventory{
-			Version: r.plan.Version, Digest: r.plan.Digest, Complete: true, Objects: r.plan.objects(), Orphans: orphans,
+			Version: r.plan.Version, Digest: r.plan.Digest, Complete: true, Objects: r.plan.objects(), Orphans: orphans, Before: before.Before,
 		})
 	})
 	if err != nil {

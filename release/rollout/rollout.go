@@ -54,6 +54,9 @@ type Options struct {
 	Interval time.Duration
 	// Jobs bounds what is done side by side; default 8.
 	Jobs int
+	// AbortAt ends an upgrade, between two steps, when that share of its steps is
+	// done: 0.5 in the middle. 0, the default, never does.
+	AbortAt float64
 	// Progress is told every event, one at a time; nil for none.
 	Progress func(Event)
 }

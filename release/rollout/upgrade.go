@@ -19,6 +19,8 @@ type UpgradeResult struct {
 	Finished  time.Time    `json:"finished"`
 	Steps     []StepResult `json:"steps"` // those that ran, in the order in which they ended
 	Manifests *Result      `json:"manifests,omitempty"`
+	// Aborted is true when Options.AbortAt ended the upgrade.
+	Aborted bool `json:"aborted,omitempty"`
 }
 
 // StepResult says when a step ran.
@@ -29,7 +31,7 @@ type StepResult struct {
 	Error   string    `json:"error,omitempty"`
 }
 
-// Upgrade carries a plan out. Where it stands is written on the nodes and in
+// Upgrade carries a plan out, or the part of it that Options.AbortAt allows. Where it stands is written on the nodes and in
 // the cluster, nowhere else: an upgrade that was cut short is continued by planning and
 // upgrading again. The result is returned with an error as well.
 func Upgrade(ctx context.Context, config *rest.Config, target Target, plan *UpgradePlan, opts Options) (*UpgradeResult, error) {
@@ -65,6 +67,9 @@ type upgrade struct {
 
 func (u *upgrade) execute(ctx context.Context) error {
 	u.seen, u.begun = map[string]heartbeat{}, map[string]bool{}
+	if err := u.recordBefore(ctx); err != nil {
+		return err
+	}
 	steps := u.plan.Steps
 	content := 0
 	for content < len(steps) && steps[content].Phase == PhaseContent {
@@ -79,11 +84,29 @@ func (u *upgrade) execute(ctx context.Context) error {
 		return err
 	}
 	for _, s := range steps[content:] {
+		if u.aborts() {
+			u.result.Aborted = true
+			return nil
+		}
 		if err := u.run(ctx, s); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// aborts reports whether as much is done as Options.AbortAt wants.
+func (u *upgrade) aborts() bool {
+	if u.opts.AbortAt <= 0 {
+		return false
+	}
+	planned := 0
+	for _, s := range u.plan.Steps {
+		if !s.Done {
+			planned++
+		}
+	}
+	return float64(len(u.result.Steps)) >= u.opts.AbortAt*float64(planned)
 }
 
 func (u *upgrade) run(ctx context.Context, s Step) error {

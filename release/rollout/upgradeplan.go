@@ -1,6 +1,7 @@
 package rollout
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -109,6 +110,8 @@ type UpgradePlan struct {
 	nodes        []node
 	kubelet      string // version of the payload, v1.36.3
 	controlPlane int
+	// whole is true when all of the cluster is at From.
+	whole bool
 }
 
 // node is what an upgrade has to know about a machine.
@@ -189,16 +192,7 @@ func (p *UpgradePlan) look(ctx context.Context, c *client) error {
 	for _, n := range list.Items {
 		p.nodes = append(p.nodes, nodeOf(n))
 	}
-	// Control planes first; within a role by name, so that every call sees one order.
-	slices.SortFunc(p.nodes, func(a, b node) int {
-		if a.controlPlane != b.controlPlane {
-			if a.controlPlane {
-				return -1
-			}
-			return 1
-		}
-		return strings.Compare(a.name, b.name)
-	})
+	slices.SortFunc(p.nodes, compareNodes)
 	for _, n := range p.nodes {
 		if n.controlPlane {
 			p.controlPlane++
@@ -207,6 +201,7 @@ func (p *UpgradePlan) look(ctx context.Context, c *client) error {
 	if p.controlPlane == 0 {
 		return errors.New("the cluster has no control-plane node that could be upgraded")
 	}
+	p.whole = inv.Complete && !slices.ContainsFunc(p.nodes, func(n node) bool { return n.payload != inv.Digest || n.state != "" })
 	p.From, p.Resumes = Point{Version: inv.Version, Digest: inv.Digest}, false
 	if inv.Digest == p.To.Digest {
 		p.Resumes = !inv.Complete
@@ -215,6 +210,23 @@ func (p *UpgradePlan) look(ctx context.Context, c *client) error {
 		p.Resumes = p.Resumes || n.state == p.To.Digest || (n.payload == p.To.Digest && inv.Digest != p.To.Digest)
 	}
 	return nil
+}
+
+// compareNodes gives the order in which nodes are changed: control planes first;
+// within a role those that an upgrade was cut short on, for they may be out of
+// service and no other should be before they are back; then by name, so that
+// every call sees one order.
+func compareNodes(a, b node) int {
+	first := func(x, y bool) int {
+		switch {
+		case x == y:
+			return 0
+		case x:
+			return -1
+		}
+		return 1
+	}
+	return cmp.Or(first(a.controlPlane, b.controlPlane), first(a.state != "", b.state != ""), strings.Compare(a.name, b.name))
 }
 
 func nodeOf(n corev1.Node) node {
