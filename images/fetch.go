@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/slipway-release/slipway/internal/clock"
 )
 
 const (
@@ -90,7 +92,7 @@ func (f *fetcher) patiently(ctx context.Context, address string, p *DebPackage) 
 		if err == nil || errors.Is(err, errGone) || errors.As(err, &wrong) || ctx.Err() != nil || attempt == fetchAttempts {
 			return err
 		}
-		if err := sleep(ctx, min(max(pause, wait), maxPause)); err != nil {
+		if err := clock.Sleep(ctx, min(max(pause, wait), maxPause)); err != nil {
 			return err
 		}
 		pause *= 2

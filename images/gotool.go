@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/slipway-release/slipway/internal/clock"
 	"github.com/slipway-release/slipway/internal/command"
 )
 
@@ -96,7 +97,7 @@ func (t *goTool) run(ctx context.Context, dir string, env []string, args ...stri
 		if err == nil || attempt == attempts || ctx.Err() != nil || !transient(err) {
 			return out, err
 		}
-		if err := sleep(ctx, time.Duration(attempt)*2*time.Second); err != nil {
+		if err := clock.Sleep(ctx, time.Duration(attempt)*2*time.Second); err != nil {
 			return nil, err
 		}
 	}
@@ -125,17 +126,6 @@ func said(err error) string {
 		return strings.TrimSpace(failed.Output)
 	}
 	return err.Error()
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-timer.C:
-		return nil
-	}
 }
 
 // goModule is what `go mod download -json` says of a module.

@@ -12,6 +12,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/kubectl/pkg/drain"
+
+	"github.com/slipway-release/slipway/internal/clock"
 )
 
 // drain evicts the node's pods within what disruption budgets allow. Pods
@@ -29,7 +31,7 @@ func (u *upgrade) drain(ctx context.Context, s Step) error {
 			break
 		}
 		u.opts.Progress(Event{Step: s.ID, Node: s.Node, RunLevel: -1, State: Retrying, Message: err.Error()})
-		if sleep(ctx, 2*time.Second) != nil {
+		if clock.Sleep(ctx, 2*time.Second) != nil {
 			break
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
 
+	"github.com/slipway-release/slipway/internal/clock"
 	"github.com/slipway-release/slipway/release"
 )
 
@@ -163,7 +164,7 @@ func (u *upgrade) until(ctx context.Context, s Step, check func(context.Context)
 				u.opts.Progress(Event{Step: s.ID, Node: s.Node, RunLevel: -1, State: Waiting, Message: last})
 			}
 		}
-		if err := sleep(ctx, u.opts.Interval); err != nil {
+		if err := clock.Sleep(ctx, u.opts.Interval); err != nil {
 			return err
 		}
 	}

@@ -3,11 +3,8 @@ package rollout_test
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"net/http"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -16,11 +13,10 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	"github.com/slipway-release/slipway/internal/golden"
 	"github.com/slipway-release/slipway/release"
 	"github.com/slipway-release/slipway/release/rollout"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
 
 var haNodes = []string{"w2", "cp3", "cp1", "w1", "cp2"}
 
@@ -37,31 +33,11 @@ func planUpgrade(t *testing.T, a *api, p *release.Payload) *rollout.UpgradePlan 
 	return plan
 }
 
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	path := filepath.Join("testdata", name)
-	if *update {
-		if err := os.MkdirAll("testdata", 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got != string(want) {
-		t.Errorf("%s differs (-update writes it anew); got:\n%s", path, got)
-	}
-}
-
 func TestUpgradePlan(t *testing.T) {
 	for name, nodes := range map[string][]string{"ha": haNodes, "single": {"cp1"}, "one-control-plane": {"cp1", "w1"}} {
 		t.Run(name, func(t *testing.T) {
 			a, _ := newCluster(t, "v1.36.3", nodes...)
-			golden(t, "plan-"+name+".txt", planUpgrade(t, a, upgradePayload(t)).String())
+			golden.Check(t, "testdata/plan-"+name+".txt", planUpgrade(t, a, upgradePayload(t)).String())
 		})
 	}
 }
@@ -84,7 +60,7 @@ func TestUpgradeOrder(t *testing.T) {
 		t.Fatal(err)
 	}
 	slices.Sort(m.calls[:5]) // side by side
-	golden(t, "calls-ha.txt", strings.Join(m.calls, "\n")+"\n")
+	golden.Check(t, "testdata/calls-ha.txt", strings.Join(m.calls, "\n")+"\n")
 	var planned []string
 	for _, s := range plan.Steps {
 		planned = append(planned, s.ID)

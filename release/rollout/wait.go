@@ -8,6 +8,8 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/slipway-release/slipway/internal/clock"
 )
 
 const (
@@ -70,7 +72,7 @@ func (r *run) wait(ctx context.Context, e Event, obj *unstructured.Unstructured)
 				Failed: state.Failed, Reasons: r.client.reasons(ctx, current)}
 		}
 		r.tell(ctx, e, &w, current, state.Message)
-		if err := sleep(ctx, r.opts.Interval); err != nil {
+		if err := clock.Sleep(ctx, r.opts.Interval); err != nil {
 			return err
 		}
 	}
