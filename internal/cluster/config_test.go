@@ -1,40 +1,17 @@
 package cluster
 
 import (
-	"flag"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	"sigs.k8s.io/yaml"
 
 	"github.com/slipway-release/slipway/internal/engine"
+	"github.com/slipway-release/slipway/internal/golden"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
-
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	path := filepath.Join("testdata", name)
-	if *update {
-		if err := os.MkdirAll("testdata", 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("%s (-want +got):\n%s", name, diff)
-	}
-}
 
 func TestKindConfig(t *testing.T) {
 	awkward := engine.Host{OpenFiles: 20000}
@@ -56,7 +33,7 @@ func TestKindConfig(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			golden(t, "kind-"+name+".yaml", string(data))
+			golden.Check(t, "testdata/kind-"+name+".yaml", string(data))
 		})
 	}
 	if _, err := kindConfig(Options{Profile: "huge"}, ordinary, ""); err == nil || !strings.Contains(err.Error(), "single and ha") {
@@ -88,11 +65,11 @@ func TestNodeFiles(t *testing.T) {
 	for _, f := range files {
 		all.WriteString("# " + f.path + "\n" + strings.TrimRight(string(f.data), "\n") + "\n")
 	}
-	golden(t, "node-files.txt", all.String())
+	golden.Check(t, "testdata/node-files.txt", all.String())
 }
 
 func TestHaproxyConfig(t *testing.T) {
-	golden(t, "haproxy.cfg", haproxyConfig(testNodes()[:3]))
+	golden.Check(t, "testdata/haproxy.cfg", haproxyConfig(testNodes()[:3]))
 }
 
 func TestParseBackendStatus(t *testing.T) {

@@ -3,7 +3,6 @@ package engine
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -15,29 +14,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/slipway-release/slipway/internal/command"
+	"github.com/slipway-release/slipway/internal/golden"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
-
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	path := filepath.Join("testdata", name)
-	if *update {
-		if err := os.MkdirAll("testdata", 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("%s (-want +got):\n%s", name, diff)
-	}
-}
 
 func TestContainersConf(t *testing.T) {
 	for name, host := range map[string]Host{
@@ -46,7 +24,7 @@ func TestContainersConf(t *testing.T) {
 		"v2-limits-but-no-maximum":    {CgroupV2: true, Root: true},
 		"v1-without-runc":             {SysResource: true, Root: true},
 	} {
-		t.Run(name, func(t *testing.T) { golden(t, name+".conf", containersConf(host)) })
+		t.Run(name, func(t *testing.T) { golden.Check(t, "testdata/"+name+".conf", containersConf(host)) })
 	}
 }
 

@@ -2,10 +2,7 @@ package progress_test
 
 import (
 	"bytes"
-	"flag"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -13,10 +10,9 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/slipway-release/slipway/internal/golden"
 	"github.com/slipway-release/slipway/internal/progress"
 )
-
-var update = flag.Bool("update", false, "write golden files")
 
 // clock is moved by the test.
 type clock struct {
@@ -113,23 +109,6 @@ func (s *terminal) String() string {
 	return strings.TrimRight(strings.Join(s.screen, "\n"), "\n") + "\n"
 }
 
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	path := filepath.Join("testdata", name+".txt")
-	if *update {
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got != string(want) {
-		t.Errorf("%s differs; run the test with -update and look at the difference\ngot:\n%s\nwant:\n%s", path, got, want)
-	}
-}
-
 // story is the same work for every way of showing it. It calls look at moments
 // worth looking at.
 func story(d *progress.Display, c *clock, look func(string)) {
@@ -184,7 +163,7 @@ func TestTree(t *testing.T) {
 			d.Close()
 			d.Close()
 			fmt.Fprintf(&out, "== in the end\n%s", screen)
-			golden(t, "tree-"+tc.name, out.String())
+			golden.Check(t, "testdata/tree-"+tc.name+".txt", out.String())
 		})
 	}
 }
@@ -196,7 +175,7 @@ func TestPlain(t *testing.T) {
 		d := progress.New(&out, progress.Options{Bare: bare, Now: c.Now})
 		story(d, c, func(string) {})
 		d.Close()
-		golden(t, fmt.Sprintf("plain-bare-%v", bare), out.String())
+		golden.Check(t, fmt.Sprintf("testdata/plain-bare-%v.txt", bare), out.String())
 	}
 }
 

@@ -3,7 +3,6 @@ package report_test
 import (
 	"encoding/json"
 	"encoding/xml"
-	"flag"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,11 +10,10 @@ import (
 	"time"
 
 	"github.com/slipway-release/slipway/e2e"
+	"github.com/slipway-release/slipway/internal/golden"
 	"github.com/slipway-release/slipway/pipelines/report"
 	"github.com/slipway-release/slipway/upgradetest"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
 
 func example() *report.Report {
 	at := time.Date(2026, 11, 20, 10, 15, 0, 0, time.UTC)
@@ -53,19 +51,7 @@ func TestWrite(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		golden := filepath.Join("testdata", name)
-		if *update {
-			if err := os.WriteFile(golden, got, 0o644); err != nil {
-				t.Fatal(err)
-			}
-		}
-		want, err := os.ReadFile(golden)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if string(got) != string(want) {
-			t.Errorf("%s differs from %s; if that is meant, run go test -update", name, golden)
-		}
+		golden.Check(t, filepath.Join("testdata", name), got)
 	}
 	data, _ := os.ReadFile(filepath.Join(dir, "report.json"))
 	var back report.Report
@@ -74,6 +60,22 @@ func TestWrite(t *testing.T) {
 	}
 	if back.Kind != "RunReport" || back.Upgrade.Backends[0].Failed != 10 || back.Conformance.Failures[0].Name != "Pods: run" {
 		t.Errorf("read back: %+v", back)
+	}
+}
+
+// An upgrade that went another way than from one payload to the next says so.
+func TestPageTellsTheRoute(t *testing.T) {
+	r := example()
+	r.Upgrade.Via = []upgradetest.Release{{Version: "1.5"}}
+	r.Upgrade.Aborted, r.Upgrade.RolledBack, r.Upgrade.Failure = true, true, "waiting for Job kube-system/never"
+	page, err := r.HTML()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"<dd>1.5 ", "(aborted, and rolled back)", "waiting for Job kube-system/never"} {
+		if !strings.Contains(string(page), want) {
+			t.Errorf("the page does not say %q", want)
+		}
 	}
 }
 

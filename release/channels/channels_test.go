@@ -5,27 +5,21 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
-	"io"
-	"log"
-	"net/http/httptest"
-	"os"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	ggcr "github.com/google/go-containerregistry/pkg/registry"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"github.com/slipway-release/slipway/internal/golden"
 	"github.com/slipway-release/slipway/internal/oci"
+	"github.com/slipway-release/slipway/internal/oci/ocitest"
 	"github.com/slipway-release/slipway/release"
 	"github.com/slipway-release/slipway/release/channels"
 )
-
-var update = flag.Bool("update", false, "write golden files anew")
 
 const repository = "registry.example/skiff"
 
@@ -56,9 +50,7 @@ func addition(t testing.TB, day int, from ...int) channels.Addition {
 
 func newStore(t testing.TB) channels.Store {
 	t.Helper()
-	server := httptest.NewServer(ggcr.New(ggcr.Logger(log.New(io.Discard, "", 0))))
-	t.Cleanup(server.Close)
-	r, err := oci.NewRegistry(repository, strings.TrimPrefix(server.URL, "http://"), oci.WithInsecure())
+	r, err := oci.NewRegistry(repository, ocitest.Registry(t).Addr())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -165,14 +157,11 @@ func TestExecuteSeesConcurrentChange(t *testing.T) {
 func TestPromoteTriesAgain(t *testing.T) {
 	s := newStore(t)
 	i := &intruder{Registry: s.Registry}
-	var once sync.Once
-	i.before = func() {
-		once.Do(func() {
-			if _, err := s.Promote(t.Context(), "candidate", addition(t, 19), now); err != nil {
-				t.Error(err)
-			}
-		})
-	}
+	i.before = sync.OnceFunc(func() {
+		if _, err := s.Promote(t.Context(), "candidate", addition(t, 19), now); err != nil {
+			t.Error(err)
+		}
+	})
 	if _, err := (channels.Store{Registry: i, Repository: repository}).Promote(t.Context(), "candidate", addition(t, 18), now); err != nil {
 		t.Fatal(err)
 	}
@@ -186,22 +175,19 @@ func TestPromoteTriesAgain(t *testing.T) {
 func TestPromoteNoticesALostTag(t *testing.T) {
 	s := newStore(t)
 	i := &intruder{Registry: s.Registry}
-	var once sync.Once
-	i.after = func() {
-		once.Do(func() {
-			elsewhere := newStore(t)
-			if _, err := elsewhere.Promote(t.Context(), "candidate", addition(t, 19), now); err != nil {
-				t.Error(err)
-			}
-			img, err := elsewhere.Registry.Image(t.Context(), repository+"/channels:candidate")
-			if err != nil {
-				t.Error(err)
-			}
-			if _, err := s.Registry.Push(t.Context(), repository+"/channels:candidate", img); err != nil {
-				t.Error(err)
-			}
-		})
-	}
+	i.after = sync.OnceFunc(func() {
+		elsewhere := newStore(t)
+		if _, err := elsewhere.Promote(t.Context(), "candidate", addition(t, 19), now); err != nil {
+			t.Error(err)
+		}
+		img, err := elsewhere.Registry.Image(t.Context(), repository+"/channels:candidate")
+		if err != nil {
+			t.Error(err)
+		}
+		if _, err := s.Registry.Push(t.Context(), repository+"/channels:candidate", img); err != nil {
+			t.Error(err)
+		}
+	})
 	if _, err := (channels.Store{Registry: i, Repository: repository}).Promote(t.Context(), "candidate", addition(t, 18), now); err != nil {
 		t.Fatal(err)
 	}
@@ -270,19 +256,7 @@ func TestGraphGolden(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		path := "testdata/" + name
-		if *update {
-			if err := os.WriteFile(path, got, 0o644); err != nil {
-				t.Fatal(err)
-			}
-		}
-		want, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if diff := cmp.Diff(string(want), string(got)); diff != "" {
-			t.Error(diff)
-		}
+		golden.Check(t, "testdata/"+name, got)
 		if !json.Valid(got) {
 			t.Errorf("%s is no JSON", name)
 		}
