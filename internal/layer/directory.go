@@ -8,6 +8,8 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
@@ -40,7 +42,8 @@ func (l Listing) Empty() bool { return len(l.Files) == 0 && len(l.Hidden) == 0 &
 
 // List reads what a layer says about a directory, given relative to the root of
 // the image ("manifests"). Sub-directories are left out. Links and devices in the
-// directory, a directory that is itself a link, and a file that occurs twice are errors.
+// directory, a directory that is itself a link, a file that occurs twice, and names
+// with control characters or too long for a file system are errors.
 func List(ctx context.Context, l v1.Layer, dir string, limits Limits) (Listing, error) {
 	s := scan{dir: path.Clean(dir), limits: limits.withDefaults(), files: map[string][]byte{}}
 	if err := Walk(ctx, l, limits, s.visit); err != nil {
@@ -108,6 +111,9 @@ func (s *scan) visitChild(e *Entry, name string) error {
 	default:
 		return fmt.Errorf("reading directory %q: %q is a link or a device, only files are accepted", s.dir, name)
 	}
+	if err := checkName(name); err != nil {
+		return fmt.Errorf("reading directory %q: %w", s.dir, err)
+	}
 	if _, twice := s.files[name]; twice {
 		return fmt.Errorf("reading directory %q: file %q occurs twice in one layer", s.dir, name)
 	}
@@ -120,11 +126,26 @@ func (s *scan) visitChild(e *Entry, name string) error {
 	if s.total += e.Size; s.total > s.limits.Total {
 		return fmt.Errorf("reading directory %q: more than %d bytes in all: %w", s.dir, s.limits.Total, ErrLimit)
 	}
-	data, err := io.ReadAll(e.Reader)
-	if err != nil {
+	data := make([]byte, e.Size) // bounded above
+	if _, err := io.ReadFull(e.Reader, data); err != nil {
 		return fmt.Errorf("reading file %q: %w", e.Path, err)
 	}
 	s.files[name] = data
+	return nil
+}
+
+// longestName is what file systems take, in bytes.
+const longestName = 255
+
+// checkName refuses names that no file system takes, and those that would change
+// what a terminal shows when they are printed.
+func checkName(name string) error {
+	switch {
+	case len(name) > longestName:
+		return fmt.Errorf("a file's name has %d bytes, at most %d are accepted: %w", len(name), longestName, ErrLimit)
+	case !utf8.ValidString(name) || strings.ContainsFunc(name, unicode.IsControl):
+		return fmt.Errorf("the name of file %q holds control characters", name)
+	}
 	return nil
 }
 

@@ -97,6 +97,8 @@ func TestHostileArchives(t *testing.T) {
 		"device":                   {entries: []Entry{device}, want: "is a link or a device"},
 		"the folder is a link":     {entries: []Entry{Link("manifests", "/etc")}, want: "is a link"},
 		"twice":                    {entries: []Entry{File("manifests/a", "1"), File("./manifests/a", "2")}, want: "occurs twice"},
+		"name with a control":      {entries: []Entry{File("manifests/a\x1b[2J", "1")}, want: `holds control characters`},
+		"name too long":            {entries: []Entry{File("manifests/"+strings.Repeat("a", 256), "1")}, want: "has 256 bytes"},
 		"file too large":           {entries: []Entry{File("manifests/a", "12345")}, limits: layer.Limits{File: 4}, want: "at most 4"},
 		"all too large":            {entries: []Entry{File("manifests/a", "123"), File("manifests/b", "123")}, limits: layer.Limits{Total: 5}, want: "more than 5 bytes"},
 		"too many":                 {entries: []Entry{File("manifests/a", ""), File("manifests/b", "")}, limits: layer.Limits{Files: 1}, want: "more than 1 files"},
@@ -178,6 +180,7 @@ func (errReader) Read([]byte) (int, error) { return 0, errDamaged }
 func FuzzList(f *testing.F) {
 	f.Add(Archive(f, Dir("manifests"), File("manifests/a", "1"), Link("x", "y")))
 	f.Add(Archive(f, File("../x", "")))
+	f.Add(Archive(f, File(".wh.manifests", ""), File("manifests/.wh.a", ""), File("manifests/\x1b[2J", "")))
 	f.Add([]byte("no archive at all"))
 	f.Fuzz(func(t *testing.T, archive []byte) {
 		limits := layer.Limits{File: 1 << 10, Total: 1 << 12, Archive: 1 << 16, Files: 8}
@@ -189,7 +192,7 @@ func FuzzList(f *testing.F) {
 			t.Errorf("%d files despite the limit", len(listing.Files))
 		}
 		for _, file := range listing.Files {
-			if file.Name == "" || file.Name == ".." || strings.Contains(file.Name, "/") || len(file.Data) > 1<<10 {
+			if file.Name == "" || file.Name == ".." || strings.ContainsAny(file.Name, "/\x1b\n") || len(file.Name) > 255 || len(file.Data) > 1<<10 {
 				t.Errorf("file %q of %d bytes came through", file.Name, len(file.Data))
 			}
 		}

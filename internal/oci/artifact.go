@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/static"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
@@ -21,13 +22,22 @@ type Artifact struct {
 	Annotations map[string]string // of the manifest; the registry shows them in lists
 }
 
-// artifactManifest is an image manifest about another image.
-type artifactManifest struct {
+// rawManifest is a manifest as go-containerregistry puts it.
+type rawManifest struct {
 	raw    []byte
+	media  types.MediaType
 	digest v1.Hash
 }
 
-func newArtifactManifest(a Artifact, content v1.Layer, subject v1.Descriptor) (*artifactManifest, error) {
+var _ remote.Taggable = (*rawManifest)(nil)
+
+func newRawManifest(raw []byte, media types.MediaType) (*rawManifest, error) {
+	digest, _, err := v1.SHA256(bytes.NewReader(raw))
+	return &rawManifest{raw: raw, media: media, digest: digest}, err
+}
+
+// newArtifactManifest is an image manifest about another image.
+func newArtifactManifest(a Artifact, content v1.Layer, subject v1.Descriptor) (*rawManifest, error) {
 	config, err := describe(emptyConfig)
 	if err != nil {
 		return nil, err
@@ -48,8 +58,7 @@ func newArtifactManifest(a Artifact, content v1.Layer, subject v1.Descriptor) (*
 	if err != nil {
 		return nil, err
 	}
-	digest, _, err := v1.SHA256(bytes.NewReader(raw))
-	return &artifactManifest{raw: raw, digest: digest}, err
+	return newRawManifest(raw, types.OCIManifestSchema1)
 }
 
 func describe(l v1.Layer) (v1.Descriptor, error) {
@@ -66,7 +75,7 @@ func describe(l v1.Layer) (v1.Descriptor, error) {
 }
 
 // RawManifest implements remote.Taggable.
-func (m *artifactManifest) RawManifest() ([]byte, error) { return m.raw, nil }
+func (m *rawManifest) RawManifest() ([]byte, error) { return m.raw, nil }
 
 // MediaType tells the library what it puts.
-func (m *artifactManifest) MediaType() (types.MediaType, error) { return types.OCIManifestSchema1, nil }
+func (m *rawManifest) MediaType() (types.MediaType, error) { return m.media, nil }

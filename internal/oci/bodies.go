@@ -7,28 +7,50 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"path"
 	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
 // bufferedAnswer is the size up to which an answer is read whole before it is
 // handed on, in bytes. It bounds memory to a few of these per transfer.
 const bufferedAnswer = 4 << 20
 
+// bufferedBlob is the same for blobs, of which more are under way at a time, and
+// which can be carried on where they broke off.
+const bufferedBlob = 1 << 20
+
 // buffered replaces the body of a short answer by its bytes. An answer that
-// turns out longer keeps its stream behind what was read of it.
-func buffered(resp *http.Response) (*http.Response, error) {
-	data, err := io.ReadAll(io.LimitReader(resp.Body, bufferedAnswer+1))
+// turns out longer keeps its stream behind what was read of it. Bytes that are
+// not what the request named by digest are an ErrDamaged, so that they can be
+// asked for once more.
+func buffered(req *http.Request, resp *http.Response) (*http.Response, error) {
+	data, err := readShort(resp)
 	if err != nil {
 		resp.Body.Close()
 		return nil, err
 	}
-	if len(data) <= bufferedAnswer {
-		resp.Body.Close()
-		resp.Body = io.NopCloser(bytes.NewReader(data))
+	if len(data) > bufferedAnswer {
+		resp.Body = &joined{Reader: io.MultiReader(bytes.NewReader(data), resp.Body), Closer: resp.Body}
 		return resp, nil
 	}
-	resp.Body = &joined{Reader: io.MultiReader(bytes.NewReader(data), resp.Body), Closer: resp.Body}
+	resp.Body.Close()
+	if want, err := v1.NewHash(path.Base(req.URL.Path)); err == nil && (isBlob(req) || isManifest(req)) && !hasDigest(data, want) {
+		return nil, &damagedError{fmt.Sprintf("the bytes of %s do not have this digest", want)}
+	}
+	resp.Body = io.NopCloser(bytes.NewReader(data))
 	return resp, nil
+}
+
+// readShort reads an answer, or a little more than bufferedAnswer of it.
+func readShort(resp *http.Response) ([]byte, error) {
+	if n := resp.ContentLength; n >= 0 && n <= bufferedAnswer {
+		data := make([]byte, n)
+		_, err := io.ReadFull(resp.Body, data)
+		return data, err
+	}
+	return io.ReadAll(io.LimitReader(resp.Body, bufferedAnswer+1))
 }
 
 type joined struct {
@@ -86,6 +108,10 @@ func (r *resuming) resume(broke error) error {
 	req := r.request.Clone(ctx)
 	req.Header.Set("Range", fmt.Sprintf("bytes=%d-", r.offset))
 	resp, err := r.transport.inner.RoundTrip(req)
+	if err == nil && r.transport.renew != nil && (resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden) {
+		discard(resp)
+		resp, err = r.transport.renew(req)
+	}
 	if err != nil {
 		r.body = failing{err}
 		return nil

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 
-	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/partial"
@@ -207,12 +206,11 @@ func worthAnotherUpload(err error) bool {
 
 // deleteBlob asks the registry to forget a blob.
 func (r *Registry) deleteBlob(ctx context.Context, repo name.Repository, digest v1.Hash) error {
-	client, err := r.client(ctx, repo, transport.PushScope, transport.DeleteScope)
+	client, err := r.client(ctx, repo, []string{transport.PushScope, transport.DeleteScope})
 	if err != nil {
 		return err
 	}
-	url := fmt.Sprintf("%s://%s/v2/%s/blobs/%s", repo.Scheme(), repo.RegistryStr(), repo.RepositoryStr(), digest)
-	req, err := http.NewRequestWithContext(ctx, http.MethodDelete, url, nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodDelete, urlOf(repo, "blobs/"+digest.String()), nil)
 	if err != nil {
 		return err
 	}
@@ -222,27 +220,6 @@ func (r *Registry) deleteBlob(ctx context.Context, repo name.Repository, digest 
 	}
 	defer discard(resp)
 	return transport.CheckError(resp, http.StatusAccepted, http.StatusOK, http.StatusNoContent, http.StatusNotFound)
-}
-
-// client returns an HTTP client that may do what the scopes say.
-func (r *Registry) client(ctx context.Context, repo name.Repository, actions ...string) (*http.Client, error) {
-	auth := authn.Anonymous
-	if r.keychain != nil {
-		found, err := authn.Resolve(ctx, r.keychain, repo)
-		if err != nil {
-			return nil, err
-		}
-		auth = found
-	}
-	scopes := make([]string, 0, len(actions))
-	for _, a := range actions {
-		scopes = append(scopes, repo.Scope(a))
-	}
-	rt, err := transport.NewWithContext(ctx, repo.Registry, auth, r.transport, scopes)
-	if err != nil {
-		return nil, err
-	}
-	return &http.Client{Transport: rt}, nil
 }
 
 // Tag gives an image that the registry has a further tag. ref must end in a

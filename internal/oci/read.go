@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"sort"
 
+	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
@@ -16,38 +17,34 @@ import (
 // ctx, and are checked against their digests before their end is reported. The
 // error wraps ErrNotFound when the registry has no such image.
 func (r *Registry) Image(ctx context.Context, ref string) (v1.Image, error) {
-	located, err := r.Locate(ref)
-	if err != nil {
-		return nil, err
-	}
-	descriptor, err := r.puller.Get(ctx, located)
-	if err != nil {
-		return nil, failure("reading image", ref, "from", located.Context(), err)
-	}
-	img, err := descriptor.Image()
-	if err != nil {
-		return nil, failure("reading image", ref, "from", located.Context(), err)
-	}
-	return img, nil
+	return somewhere(ctx, r, ref, func(located name.Reference) (v1.Image, error) {
+		descriptor, err := r.puller.Get(ctx, located)
+		if err != nil {
+			return nil, failure("reading image", ref, "from", located.Context(), err)
+		}
+		img, err := descriptor.Image()
+		if err != nil {
+			return nil, failure("reading image", ref, "from", located.Context(), err)
+		}
+		return img, nil
+	})
 }
 
 // Index returns the multi-platform index a reference names. A single image is an
 // error; Descriptor tells which it is. The error wraps ErrNotFound when the
 // registry has neither.
 func (r *Registry) Index(ctx context.Context, ref string) (v1.ImageIndex, error) {
-	located, err := r.Locate(ref)
-	if err != nil {
-		return nil, err
-	}
-	descriptor, err := r.puller.Get(ctx, located)
-	if err != nil {
-		return nil, failure("reading image index", ref, "from", located.Context(), err)
-	}
-	index, err := descriptor.ImageIndex()
-	if err != nil {
-		return nil, failure("reading image index", ref, "from", located.Context(), err)
-	}
-	return index, nil
+	return somewhere(ctx, r, ref, func(located name.Reference) (v1.ImageIndex, error) {
+		descriptor, err := r.puller.Get(ctx, located)
+		if err != nil {
+			return nil, failure("reading image index", ref, "from", located.Context(), err)
+		}
+		index, err := descriptor.ImageIndex()
+		if err != nil {
+			return nil, failure("reading image index", ref, "from", located.Context(), err)
+		}
+		return index, nil
+	})
 }
 
 // Resolve returns the digest of the manifest or index a reference names. The
@@ -62,24 +59,22 @@ func (r *Registry) Resolve(ctx context.Context, ref string) (v1.Hash, error) {
 
 // Descriptor is Resolve with size and media type.
 func (r *Registry) Descriptor(ctx context.Context, ref string) (v1.Descriptor, error) {
-	located, err := r.Locate(ref)
-	if err != nil {
-		return v1.Descriptor{}, err
-	}
-	d, err := r.puller.Head(ctx, located)
-	if err == nil {
-		return *d, nil
-	}
-	// A registry may answer HEAD with less than it should; GET says what is wrong.
-	var status *transport.Error
-	if errors.As(err, &status) && status.StatusCode == http.StatusNotFound {
-		return v1.Descriptor{}, failure("resolving image", ref, "in", located.Context(), err)
-	}
-	full, err := r.puller.Get(ctx, located)
-	if err != nil {
-		return v1.Descriptor{}, failure("resolving image", ref, "in", located.Context(), err)
-	}
-	return full.Descriptor, nil
+	return somewhere(ctx, r, ref, func(located name.Reference) (v1.Descriptor, error) {
+		d, err := r.puller.Head(ctx, located)
+		if err == nil {
+			return *d, nil
+		}
+		// A registry may answer HEAD with less than it should; GET says what is wrong.
+		var status *transport.Error
+		if errors.As(err, &status) && status.StatusCode == http.StatusNotFound {
+			return v1.Descriptor{}, failure("resolving image", ref, "in", located.Context(), err)
+		}
+		full, err := r.puller.Get(ctx, located)
+		if err != nil {
+			return v1.Descriptor{}, failure("resolving image", ref, "in", located.Context(), err)
+		}
+		return full.Descriptor, nil
+	})
 }
 
 // Tags returns the tags of a repository in sorted order; none when there is no

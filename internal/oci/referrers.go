@@ -1,10 +1,8 @@
 package oci
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"time"
@@ -71,7 +69,7 @@ func (r *Registry) attach(ctx context.Context, subject name.Digest, a Artifact) 
 }
 
 // list puts the manifest and sees to it that it stays in the subject's list.
-func (r *Registry) list(ctx context.Context, subject name.Digest, manifest *artifactManifest) error {
+func (r *Registry) list(ctx context.Context, subject name.Digest, manifest *rawManifest) error {
 	for attempt := 1; ; attempt++ {
 		begun := time.Now()
 		pusher, err := remote.NewPusher(r.options...)
@@ -125,12 +123,11 @@ func (r *Registry) listsReferrers(ctx context.Context, subject name.Digest) (boo
 	if known, ok := r.listing.Load(repo); ok {
 		return known.(bool), nil
 	}
-	client, err := r.client(ctx, repo, transport.PullScope)
+	client, err := r.client(ctx, repo, []string{transport.PullScope})
 	if err != nil {
 		return false, err
 	}
-	url := fmt.Sprintf("%s://%s/v2/%s/referrers/%s", repo.Scheme(), repo.RegistryStr(), repo.RepositoryStr(), subject.DigestStr())
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, urlOf(repo, "referrers/"+subject.DigestStr()), nil)
 	if err != nil {
 		return false, err
 	}
@@ -165,36 +162,44 @@ func (r *Registry) referrers(ctx context.Context, subject name.Digest) (*v1.Inde
 // Referrers returns what was attached to an image, of one artifact type or, when
 // that is empty, of all. subject must end in a digest.
 func (r *Registry) Referrers(ctx context.Context, subject, artifactType string) ([]Referrer, error) {
-	located, err := r.locateDigest(subject)
+	if _, err := r.locateDigest(subject); err != nil {
+		return nil, err
+	}
+	answered := false
+	index, err := somewhere(ctx, r, subject, func(located name.Reference) (*v1.IndexManifest, error) {
+		index, err := r.referrers(ctx, located.Context().Digest(located.Identifier()))
+		if err != nil {
+			return nil, failure("listing what refers to image", subject, "in", located.Context(), err)
+		}
+		answered = true
+		if len(index.Manifests) == 0 {
+			// A mirror may have been given the image alone.
+			return nil, failure("listing what refers to image", subject, "in", located.Context(), ErrNotFound)
+		}
+		return index, nil
+	})
+	if err != nil && answered {
+		return nil, nil
+	}
 	if err != nil {
 		return nil, err
 	}
-	index, err := r.referrers(ctx, located)
-	if err != nil {
-		return nil, failure("listing what refers to image", subject, "in", located.Context(), err)
-	}
-	var found []Referrer
-	for _, m := range index.Manifests {
-		if artifactType != "" && m.ArtifactType != artifactType {
-			continue
-		}
-		found = append(found, Referrer{Subject: subject, Digest: m.Digest, Size: m.Size, ArtifactType: m.ArtifactType, Annotations: m.Annotations})
-	}
-	return found, nil
+	return referrersOf(subject, index.Manifests, artifactType), nil
 }
 
 // Fetch returns an artifact's content, checked against its digest. An artifact
 // that does not refer to the subject it was listed for is an error.
 func (r *Registry) Fetch(ctx context.Context, ref Referrer) ([]byte, error) {
-	subject, err := r.locateDigest(ref.Subject)
-	if err != nil {
+	if _, err := r.locateDigest(ref.Subject); err != nil {
 		return nil, err
 	}
-	content, err := r.fetch(ctx, subject, ref)
-	if err != nil {
-		return nil, failure("reading artifact", ref.Digest.String(), "from", subject.Context(), err)
-	}
-	return content, nil
+	return somewhere(ctx, r, ref.Subject, func(located name.Reference) ([]byte, error) {
+		content, err := r.fetch(ctx, located.Context().Digest(located.Identifier()), ref)
+		if err != nil {
+			return nil, failure("reading artifact", ref.Digest.String(), "from", located.Context(), err)
+		}
+		return content, nil
+	})
 }
 
 func (r *Registry) fetch(ctx context.Context, subject name.Digest, ref Referrer) ([]byte, error) {
@@ -202,24 +207,15 @@ func (r *Registry) fetch(ctx context.Context, subject name.Digest, ref Referrer)
 	if err != nil {
 		return nil, err
 	}
-	manifest, err := v1.ParseManifest(bytes.NewReader(descriptor.Manifest))
+	content, err := soleContent(descriptor.Manifest, subject.DigestStr())
 	if err != nil {
-		return nil, fmt.Errorf("its manifest is not valid: %w", err)
-	}
-	if manifest.Subject == nil || manifest.Subject.Digest.String() != subject.DigestStr() {
-		return nil, fmt.Errorf("it is not about %s", subject.DigestStr())
-	}
-	if len(manifest.Layers) != 1 {
-		return nil, fmt.Errorf("it has %d parts instead of one", len(manifest.Layers))
-	}
-	if size := manifest.Layers[0].Size; size > maxArtifact {
-		return nil, fmt.Errorf("it has %d bytes, more than the %d allowed", size, maxArtifact)
+		return nil, err
 	}
 	img, err := descriptor.Image()
 	if err != nil {
 		return nil, err
 	}
-	layer, err := img.LayerByDigest(manifest.Layers[0].Digest)
+	layer, err := img.LayerByDigest(content.Digest)
 	if err != nil {
 		return nil, err
 	}

@@ -20,6 +20,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/static"
 
 	"github.com/slipway-release/slipway/internal/oci"
+	"github.com/slipway-release/slipway/internal/oci/ocitest"
 )
 
 const (
@@ -31,7 +32,7 @@ const (
 func registries(t *testing.T) map[string]string {
 	plain := httptest.NewServer(ggcr.New(ggcr.Logger(log.New(io.Discard, "", 0))))
 	t.Cleanup(plain.Close)
-	return map[string]string{"listing": serve(t, t.TempDir()), "plain": strings.TrimPrefix(plain.URL, "http://")}
+	return map[string]string{"listing": ocitest.Registry(t).Addr(), "plain": strings.TrimPrefix(plain.URL, "http://")}
 }
 
 func note(artifactType, text string) oci.Artifact {
@@ -80,7 +81,7 @@ func TestAttach(t *testing.T) {
 
 func TestAttachRefuses(t *testing.T) {
 	ctx := t.Context()
-	r := client(t, serve(t, t.TempDir()))
+	r := client(t, ocitest.Registry(t).Addr())
 	_, err := r.Attach(ctx, canonical+"/release:v1", note(typeNote, "one"))
 	oneSentence(t, err, "must end in a digest")
 	_, err = r.Attach(ctx, canonical+"/release@sha256:"+strings.Repeat("0", 64), note(typeNote, "one"))
@@ -94,7 +95,7 @@ func TestAttachRefuses(t *testing.T) {
 // not about.
 func TestFetchRefusesForeignArtifacts(t *testing.T) {
 	ctx := t.Context()
-	r := client(t, serve(t, t.TempDir()))
+	r := client(t, ocitest.Registry(t).Addr())
 	var subjects []string
 	for _, size := range []int64{100, 200} {
 		pushed, err := r.Push(ctx, fmt.Sprintf("%s/release:v%d", canonical, size), newImage(t, size))
@@ -214,7 +215,7 @@ func TestAmendAtOnce(t *testing.T) {
 }
 
 func TestAmendPassesErrorsOn(t *testing.T) {
-	r := client(t, serve(t, t.TempDir()))
+	r := client(t, ocitest.Registry(t).Addr())
 	stop := errors.New("stop")
 	if err := r.Amend(t.Context(), canonical+"/list:v1", func(v1.Image) (v1.Image, error) { return nil, stop }); !errors.Is(err, stop) {
 		t.Errorf("got %v", err)

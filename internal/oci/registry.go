@@ -44,10 +44,14 @@ type Registry struct {
 	puller      *remote.Puller
 	jobs        int
 	patience    patience
+	mirrors     Mirrors
 
 	mounts  sync.Map   // v1.Hash of a blob → name.Repository that has it
 	listing sync.Map   // name.Repository → true where the registry lists referrers
 	writers keyedMutex // of what is read, changed and written back
+
+	challenges sync.Map // name.Registry → *transport.Challenge
+	clients    sync.Map // clientKey → *http.Client
 }
 
 type settings struct {
@@ -58,6 +62,7 @@ type settings struct {
 	jobs      int
 	platform  v1.Platform
 	patience  patience
+	mirrors   Mirrors
 }
 
 // Option changes how a Registry is reached.
@@ -158,14 +163,16 @@ func NewRegistry(canonical, address string, opts ...Option) (*Registry, error) {
 			return nil, fmt.Errorf("reaching registry %q: %w", address, err)
 		}
 	}
-	r := &Registry{canonical: strings.TrimSuffix(canonical, "/"), jobs: s.jobs, patience: s.patience}
+	r := &Registry{canonical: strings.TrimSuffix(canonical, "/"), jobs: s.jobs, patience: s.patience, mirrors: s.mirrors}
 	if s.insecure {
 		r.nameOptions = append(r.nameOptions, name.Insecure)
 	}
 	if err := r.place(address); err != nil {
 		return nil, err
 	}
-	r.keychain, r.transport = s.keychain, newTransport(&s)
+	wire := newTransport(&s)
+	wire.renew = r.renew
+	r.keychain, r.transport = s.keychain, wire
 	r.options = remoteOptions(&s, r.transport)
 	puller, err := remote.NewPuller(r.options...)
 	if err != nil {
@@ -197,7 +204,7 @@ func (r *Registry) place(address string) error {
 }
 
 // newTransport lays retries over timeouts over the wire.
-func newTransport(s *settings) http.RoundTripper {
+func newTransport(s *settings) *retrying {
 	base := s.transport
 	if base == nil {
 		base = newBaseTransport(s)

@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 
 	"github.com/slipway-release/slipway/internal/oci"
+	"github.com/slipway-release/slipway/internal/oci/ocitest"
 )
 
 func TestLocate(t *testing.T) {
@@ -96,7 +97,7 @@ func TestNewRegistryRefuses(t *testing.T) {
 
 func TestRoundTrip(t *testing.T) {
 	ctx := t.Context()
-	r := client(t, serve(t, t.TempDir()))
+	r := client(t, ocitest.Registry(t).Addr())
 	img := newImage(t, 3000, 0)
 	pushed, err := r.Push(ctx, canonical+"/etcd:v1", img)
 	if err != nil {
@@ -141,7 +142,7 @@ func TestRoundTrip(t *testing.T) {
 
 func TestNotFound(t *testing.T) {
 	ctx := t.Context()
-	addr := serve(t, t.TempDir())
+	addr := ocitest.Registry(t).Addr()
 	r := client(t, addr)
 	_, err := r.Image(ctx, canonical+"/none:v1")
 	oneSentence(t, err, `reading image "`+canonical+`/none:v1" from registry `+addr, "404")
@@ -170,15 +171,15 @@ func TestNotFound(t *testing.T) {
 // must cost no transfer.
 func TestSharedLayersAreMounted(t *testing.T) {
 	ctx := t.Context()
-	f := newFront(t, serve(t, t.TempDir()))
-	r := client(t, f.addr)
+	s := ocitest.Registry(t)
+	r := client(t, s.Addr())
 	img := newImage(t, 50_000, 0)
 	for _, repo := range []string{"/one:v1", "/two:v1"} {
 		if _, err := r.Push(ctx, canonical+repo, img); err != nil {
 			t.Fatal(err)
 		}
 	}
-	sent := f.requests(func(q request) bool { return q.method == http.MethodPatch })
+	sent := s.Requests(ocitest.Match{Method: "PATCH"})
 	if len(sent) != 3 {
 		t.Errorf("%d blobs were sent, want 3: two layers and the configuration, once", len(sent))
 	}
@@ -196,7 +197,7 @@ func TestSharedLayersAreMounted(t *testing.T) {
 func TestPushHealsDamage(t *testing.T) {
 	ctx := t.Context()
 	root := t.TempDir()
-	r := client(t, serve(t, root))
+	r := client(t, ocitest.Serve(t, root).Addr())
 	img := newImage(t, 1<<20)
 	ref := canonical + "/etcd:v1"
 	if _, err := r.Push(ctx, ref, img); err != nil {
@@ -226,8 +227,8 @@ func TestPushHealsDamage(t *testing.T) {
 // TestRemoteOptions uses the library directly, through our transport: it reads
 // although every first request fails.
 func TestRemoteOptions(t *testing.T) {
-	f := newFront(t, serve(t, t.TempDir()))
-	r := client(t, f.addr)
+	s := ocitest.Registry(t)
+	r := client(t, s.Addr())
 	if _, err := r.Push(t.Context(), canonical+"/etcd:v1", newImage(t, 100)); err != nil {
 		t.Fatal(err)
 	}
@@ -235,7 +236,7 @@ func TestRemoteOptions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f.fault = func(w http.ResponseWriter, _ *http.Request, n int) bool { return n == 1 && refuse(w, 503, "") }
+	s.Inject(ocitest.Fault{Times: 1, Each: true, Do: ocitest.Status(503)})
 	tags, err := remote.List(ref.Context(), r.RemoteOptions(t.Context())...)
 	if diff := cmp.Diff([]string{"v1"}, tags); err != nil || diff != "" {
 		t.Errorf("%v %s", err, diff)
@@ -249,24 +250,24 @@ func (f fixed) Resolve(authn.Resource) (authn.Authenticator, error) {
 }
 
 func TestCredentials(t *testing.T) {
-	f := newFront(t, serve(t, t.TempDir()))
-	f.fault = func(w http.ResponseWriter, r *http.Request, _ int) bool {
+	s := ocitest.Registry(t)
+	s.Inject(ocitest.Fault{Do: func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 		if user, password, _ := r.BasicAuth(); user == "me" && password == "s3cret" {
-			return false
+			next.ServeHTTP(w, r)
+			return
 		}
 		w.Header().Set("WWW-Authenticate", `Basic realm="test"`)
 		w.WriteHeader(http.StatusUnauthorized)
-		return true
-	}
+	}})
 	img := newImage(t, 100)
-	if _, err := client(t, f.addr, oci.WithKeychain(fixed{"me", "s3cret"})).Push(t.Context(), canonical+"/etcd:v1", img); err != nil {
+	if _, err := client(t, s.Addr(), oci.WithKeychain(fixed{"me", "s3cret"})).Push(t.Context(), canonical+"/etcd:v1", img); err != nil {
 		t.Error(err)
 	}
 	for name, opts := range map[string][]oci.Option{
 		"none":  nil,
 		"wrong": {oci.WithKeychain(fixed{"me", "wr0ng-s3cret"})},
 	} {
-		_, err := client(t, f.addr, opts...).Push(t.Context(), canonical+"/etcd:v1", img)
+		_, err := client(t, s.Addr(), opts...).Push(t.Context(), canonical+"/etcd:v1", img)
 		oneSentence(t, err, "pushing image", "401", "log in")
 		if strings.Contains(err.Error(), "s3cret") {
 			t.Errorf("%s: the error shows the password: %v", name, err)
@@ -275,18 +276,14 @@ func TestCredentials(t *testing.T) {
 }
 
 func TestInterrupted(t *testing.T) {
-	f := newFront(t, serve(t, t.TempDir()))
+	s := ocitest.Registry(t)
 	ctx, cancel := context.WithCancel(t.Context())
-	f.fault = func(_ http.ResponseWriter, r *http.Request, _ int) bool {
-		if r.Method == http.MethodPatch {
-			cancel()
-			_, _ = io.Copy(io.Discard, r.Body) // ends when the client goes
-			return true
-		}
-		return false
-	}
+	s.Inject(ocitest.Fault{On: ocitest.Match{Method: "PATCH"}, Do: func(_ http.ResponseWriter, r *http.Request, _ http.Handler) {
+		cancel()
+		_, _ = io.Copy(io.Discard, r.Body) // ends when the client goes
+	}})
 	begun := time.Now()
-	_, err := client(t, f.addr).Push(ctx, canonical+"/etcd:v1", newImage(t, 1<<20))
+	_, err := client(t, s.Addr()).Push(ctx, canonical+"/etcd:v1", newImage(t, 1<<20))
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}

@@ -71,6 +71,8 @@ func newBaseTransport(s *settings) http.RoundTripper {
 type retrying struct {
 	inner    http.RoundTripper
 	patience patience
+	// renew repeats a request for a blob whose permission has run out; may be nil.
+	renew func(*http.Request) (*http.Response, error)
 }
 
 var _ http.RoundTripper = (*retrying)(nil)
@@ -106,23 +108,27 @@ func (t *retrying) once(req *http.Request, attempt int) (*http.Response, error) 
 	try := req
 	if attempt > 1 {
 		try = req.Clone(req.Context())
-		if req.GetBody != nil {
-			body, err := req.GetBody()
-			if err != nil {
-				return nil, err
-			}
-			try.Body = body
+	}
+	if req.Body != nil && req.GetBody != nil {
+		// The first attempt here may be another one above: when a token has expired,
+		// the library renews it and sends the same request, its body read, again.
+		body, err := req.GetBody()
+		if err != nil {
+			return nil, err
 		}
+		req.Body.Close()
+		try = req.Clone(req.Context())
+		try.Body = body
 	}
 	resp, err := t.inner.RoundTrip(try)
 	if err != nil || req.Method != http.MethodGet || resp.StatusCode != http.StatusOK {
 		return resp, err
 	}
-	if isBlob(req) && (resp.ContentLength < 0 || resp.ContentLength > bufferedAnswer) {
+	if isBlob(req) && (resp.ContentLength < 0 || resp.ContentLength > bufferedBlob) {
 		resp.Body = newResuming(t, req, resp)
 		return resp, nil
 	}
-	return buffered(resp)
+	return buffered(req, resp)
 }
 
 // judge says whether a result may be better next time, and after what time the
@@ -189,6 +195,8 @@ func repeatable(req *http.Request) bool {
 }
 
 func isBlob(req *http.Request) bool { return strings.Contains(req.URL.Path, "/blobs/") }
+
+func isManifest(req *http.Request) bool { return strings.Contains(req.URL.Path, "/manifests/") }
 
 // retryAfter reads the header's two forms, seconds and a date.
 func retryAfter(value string) time.Duration {

@@ -13,6 +13,7 @@ import (
 	storagedriver "github.com/distribution/distribution/v3/registry/storage/driver"
 	"github.com/distribution/distribution/v3/registry/storage/driver/factory"
 	"github.com/distribution/distribution/v3/registry/storage/driver/filesystem"
+	"github.com/distribution/distribution/v3/registry/storage/driver/inmemory"
 	"github.com/sirupsen/logrus"
 )
 
@@ -52,7 +53,11 @@ type driver struct {
 
 var _ storagedriver.StorageDriver = (*driver)(nil)
 
+// newDriver stores in a folder, or in memory when there is none.
 func newDriver(root string) *driver {
+	if root == "" {
+		return &driver{inmemory.New()}
+	}
 	return &driver{filesystem.New(filesystem.DriverParameters{RootDirectory: root, MaxThreads: 100})}
 }
 

@@ -21,6 +21,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/random"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 
+	"github.com/slipway-release/slipway/internal/oci/ocitest"
 	"github.com/slipway-release/slipway/internal/oci/registryserver"
 )
 
@@ -267,25 +268,7 @@ func readBack(ref name.Reference) error {
 	if err != nil {
 		return err
 	}
-	if _, err := img.RawConfigFile(); err != nil {
-		return err
-	}
-	layers, err := img.Layers()
-	if err != nil {
-		return err
-	}
-	for _, l := range layers {
-		body, err := l.Compressed()
-		if err != nil {
-			return err
-		}
-		_, err = io.Copy(io.Discard, body)
-		body.Close()
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+	return ocitest.ReadAll(img)
 }
 
 func TestReferrersAPI(t *testing.T) {
