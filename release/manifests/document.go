@@ -49,6 +49,24 @@ func isDocumentMark(line []byte) bool {
 	return len(line) == 3 || strings.ContainsRune(" \t\r\n", rune(line[3]))
 }
 
+// leftover returns the line in the file of text that stands behind the
+// document's end mark, "...", where no parser of Kubernetes reads on; 0 when there is none.
+func (d document) leftover() int {
+	ended := false
+	for pos, line := 0, d.line; pos < len(d.text); line++ {
+		length := lineLength(d.text[pos:])
+		text := bytes.TrimRight(d.text[pos:pos+length], " \t\r\n")
+		switch rest, found := bytes.CutPrefix(text, []byte("...")); {
+		case found && (len(rest) == 0 || rest[0] == ' ' || rest[0] == '\t'):
+			ended = true
+		case ended && len(text) > 0 && text[0] != '#' && text[0] != '%':
+			return line
+		}
+		pos += length
+	}
+	return 0
+}
+
 // lineLength returns the bytes of the first line, its end included, with the
 // line ends that YAML 1.1 knows: CR, LF, both, NEL, LS and PS.
 func lineLength(data []byte) int {

@@ -10,7 +10,6 @@ import (
 	"strings"
 
 	yaml "go.yaml.in/yaml/v3"
-	sigsyaml "sigs.k8s.io/yaml"
 )
 
 // Object is one Kubernetes object of a manifest file.
@@ -24,8 +23,7 @@ type Object struct {
 	// Content is the object as JSON knows it: map[string]any, []any, string, bool, int64, float64, nil.
 	Content map[string]any
 
-	node  *yaml.Node
-	shift int // added to the lines of node
+	doc document
 }
 
 // Group is the API group, "" for the core one.
@@ -45,6 +43,10 @@ func (o Object) String() string {
 	return o.Kind + " " + o.Namespace + "/" + o.Name
 }
 
+// Document returns the bytes of the file that the object stands in, the mark
+// before it included: documents one behind the other are a file again.
+func (o Object) Document() []byte { return o.doc.text }
+
 // Annotations returns the object's annotations; other values than strings are left out.
 func (o Object) Annotations() map[string]string {
 	meta, _ := o.Content["metadata"].(map[string]any)
@@ -58,8 +60,8 @@ func (o Object) Annotations() map[string]string {
 	return annotations
 }
 
-// key says which object it is, whatever version of its API is spoken.
-func (o Object) key() string {
+// Key says which object it is, whatever version of its API is spoken.
+func (o Object) Key() string {
 	return o.Group() + "\x00" + o.Kind + "\x00" + o.Namespace + "\x00" + o.Name
 }
 
@@ -81,7 +83,7 @@ func Parse(data []byte, file string) ([]Object, error) {
 	var objects []Object
 	docs, err := split(data)
 	if err != nil {
-		problems.add(file, 0, "%v", err)
+		problems.flaw(Unreadable, file, 0, "%v", err)
 		return nil, problems.Err()
 	}
 	for _, d := range docs {
@@ -93,34 +95,31 @@ func Parse(data []byte, file string) ([]Object, error) {
 }
 
 func parseDocument(d document, file string, problems *Problems) (Object, bool) {
+	if line := d.leftover(); line > 0 {
+		problems.flaw(Unreadable, file, line, "behind the end of a document (...) stands text that nobody reads; begin a new document with ---")
+		return Object{}, false
+	}
 	node, err := d.parse()
 	if err != nil {
 		line, msg := d.locate(err)
-		problems.add(file, line, "reading YAML: %s", msg)
+		problems.flaw(Unreadable, file, line, "reading YAML: %s", msg)
 		return Object{}, false
 	}
 	if node == nil {
 		return Object{}, false
 	}
-	o := Object{File: file, Line: node.Line + d.line - 1, node: node, shift: d.line - 1}
+	o := Object{File: file, Line: node.Line + d.line - 1, doc: d}
 	if node.Kind != yaml.MappingNode {
-		problems.add(file, o.Line, "the document is no object")
+		problems.flaw(Unreadable, file, o.Line, "the document is no object")
 		return Object{}, false
 	}
 	if line, key := duplicateKey(node, 0); key != "" {
-		problems.add(file, line+o.shift, "key %q stands twice in one mapping", key)
+		problems.flaw(Unreadable, file, line+d.line-1, "key %q stands twice in one mapping", key)
 		return Object{}, false
 	}
-	// Kubernetes reads YAML 1.1, in which `on` is a boolean; the content must be
-	// what a cluster would make of it, so the same library converts it.
-	asJSON, err := sigsyaml.YAMLToJSON(d.text)
-	if err != nil {
+	if o.Content, err = contentOf(d, node); err != nil {
 		line, msg := d.locate(err)
-		problems.add(file, line, "reading YAML: %s", msg)
-		return Object{}, false
-	}
-	if o.Content, err = decodeJSON(asJSON); err != nil {
-		problems.add(file, o.Line, "converting to JSON: %v", err)
+		problems.flaw(Unreadable, file, line, "reading YAML: %s", msg)
 		return Object{}, false
 	}
 	return o, o.identify(problems)
@@ -146,14 +145,14 @@ func (o *Object) identify(problems *Problems) bool {
 		s, isString := value.(string)
 		switch {
 		case found && value != nil && !isString:
-			problems.add(o.File, o.Line, "%s is not a string", f.path)
+			problems.flaw(MissingField, o.File, o.Line, "%s is not a string", f.path)
 		case f.required && s == "":
-			problems.add(o.File, o.Line, "%s is missing", f.path)
+			problems.flaw(MissingField, o.File, o.Line, "%s is missing", f.path)
 		}
 		*f.to = s
 	}
 	if len(*problems) == before && o.Namespace == "" && namespaced(o.Group(), o.Kind) {
-		problems.add(o.File, o.Line, "metadata.namespace of %s %q is missing", o.Kind, o.Name)
+		problems.flaw(MissingNamespace, o.File, o.Line, "metadata.namespace of %s %q is missing", o.Kind, o.Name)
 	}
 	return len(*problems) == before
 }

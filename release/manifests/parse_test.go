@@ -81,6 +81,7 @@ func TestParseReportsEverything(t *testing.T) {
 			want: []string{"apiVersion is not a string", "kind is not a string", "metadata.name is not a string", "metadata.namespace is not a string"},
 		},
 		"metadata is a list":   {file: "apiVersion: v1\nkind: A\nmetadata: [a]\n", want: []string{"f.yaml:1: metadata.name is missing"}},
+		"behind the end":       {file: "apiVersion: v1\nkind: Namespace\nmetadata: {name: x}\n... # end\n# c\n\nkind: A\n", want: []string{"f.yaml:7: behind the end of a document (...) stands text that nobody reads"}},
 		"a list":               {file: "\n- a\n", want: []string{"f.yaml:2: the document is no object"}},
 		"a word":               {file: "hello\n", want: []string{"f.yaml:1: the document is no object"}},
 		"a key twice":          {file: "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: a\n  name: b\n", want: []string{`f.yaml:5: key "name" stands twice in one mapping`}},
@@ -104,6 +105,49 @@ func TestParseReportsEverything(t *testing.T) {
 				t.Errorf("got %d problems, want %d:\n%v", len(problems), len(tc.want), err)
 			}
 		})
+	}
+}
+
+func TestLines(t *testing.T) {
+	objects, err := manifests.Parse([]byte(`# a comment
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: a,
+  namespace: b}
+x: &base
+  deep:
+    value: 1
+spec:
+  containers:
+  - name: c
+    image: d
+  - name: e
+  base: *base
+`), "f.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tc := range []struct {
+		path []any
+		want int
+	}{
+		{nil, 3},
+		{[]any{"kind"}, 4},
+		{[]any{"metadata", "namespace"}, 6},
+		{[]any{"spec", "containers", 0, "image"}, 13},
+		{[]any{"spec", "containers", 1}, 14},
+		{[]any{"spec", "containers", 1, "image", "x"}, 14},
+		{[]any{"spec", "containers", 7}, 11},
+		{[]any{"spec", "base", "deep", "value"}, 9},
+		{[]any{"spec", "nothing"}, 10},
+	} {
+		if got := objects[0].Lines().Of(tc.path...); got != tc.want {
+			t.Errorf("%v: line %d, want %d", tc.path, got, tc.want)
+		}
+	}
+	if lines := objects[0].Lines(); lines.Containing("Pod") != 4 || lines.Containing("no such text") != 3 {
+		t.Errorf("texts are found on lines %d and %d", lines.Containing("Pod"), lines.Containing("no such text"))
 	}
 }
 

@@ -2,9 +2,12 @@ package manifests
 
 import (
 	"regexp"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/slipway-release/slipway/release"
 )
@@ -58,42 +61,76 @@ func CheckFileName(file string) error {
 // operator does: files by name; run levels one after the other; components of a run level
 // side by side; files of a component one after the other. A Job stands in a run level
 // of its own, so that nothing overtakes it. What Included leaves out is not
-// planned. Problems of all files come back together.
+// planned; of the variants of an object that is the one of the default feature set,
+// with no feature gate on. Problems of all files come back together.
 func Plan(files []release.File) ([]RunLevel, error) {
 	objects, err := ParseAll(files)
 	if err != nil {
 		return nil, err
 	}
-	return Order(slices.DeleteFunc(objects, func(o Object) bool {
-		included, _ := Included(o, Selection{})
+	chosen := slices.DeleteFunc(objects, func(o Object) bool {
+		included, _ := Included(o, Selection{FeatureSet: DefaultFeatureSet, FeatureGates: []string{}})
 		return !included
-	})), nil
+	})
+	// Variants for different profiles are left, and only one of them can be applied.
+	together := func(Object, Object) bool { return false }
+	if err := duplicates(chosen, together).Err(); err != nil {
+		return nil, err
+	}
+	return Order(chosen), nil
 }
 
 // ParseAll parses those of the files that are manifests, by name, and reports
 // objects that occur more than once, whichever file or component they stand in, and objects of
 // the payload's own kinds that lack a namespace.
 func ParseAll(files []release.File) ([]Object, error) {
-	sorted := slices.Clone(files)
-	slices.SortFunc(sorted, func(a, b release.File) int { return strings.Compare(a.Name, b.Name) })
-	var problems Problems
-	var objects []Object
-	for _, f := range sorted {
-		if !IsManifest(f.Name) {
-			continue
-		}
-		parsed, err := Parse(f.Data, f.Name)
-		if err != nil {
-			problems = append(problems, asProblems(f.Name, err)...)
-		}
-		objects = append(objects, parsed...)
-	}
-	problems = append(problems, duplicates(objects)...)
-	problems = append(problems, missingNamespaces(objects)...)
+	objects, problems := Read(files)
+	problems = append(problems, Duplicates(objects)...)
+	problems = append(problems, MissingNamespaces(objects)...)
 	if err := problems.Err(); err != nil {
 		return nil, err
 	}
 	return objects, nil
+}
+
+// Read parses those of the files that are manifests, several at once. The objects that are well come
+// back in the order of their files' names, with all problems of the rest.
+func Read(files []release.File) ([]Object, Problems) {
+	sorted := slices.DeleteFunc(slices.Clone(files), func(f release.File) bool { return !IsManifest(f.Name) })
+	slices.SortStableFunc(sorted, func(a, b release.File) int { return strings.Compare(a.Name, b.Name) })
+	parsed := make([][]Object, len(sorted))
+	failed := make([]Problems, len(sorted))
+	var group errgroup.Group
+	group.SetLimit(runtime.GOMAXPROCS(0))
+	for i, f := range sorted {
+		group.Go(func() error {
+			var err error
+			if parsed[i], err = Parse(f.Data, f.Name); err != nil {
+				failed[i] = asProblems(f.Name, err)
+			}
+			return nil
+		})
+	}
+	_ = group.Wait() // its functions return no error
+	return slices.Concat(parsed...), slices.Concat(failed...)
+}
+
+// RunLevelOf takes the run level and the component out of the name of a file, as
+// the cluster-version operator does. Files that do not follow its pattern have none.
+func RunLevelOf(file string) (number int, component string, ok bool) {
+	digits, component := runLevel(file)
+	number, err := strconv.Atoi(digits)
+	if err != nil {
+		return Unnumbered, "", false
+	}
+	return number, component, true
+}
+
+func runLevel(file string) (digits, component string) {
+	if m := runLevelPattern.FindStringSubmatch(file); m != nil {
+		return m[1], m[2]
+	}
+	return "", ""
 }
 
 // Order groups objects, given in the order of their files' names, into run levels.
@@ -101,14 +138,10 @@ func Order(objects []Object) []RunLevel {
 	var levels []RunLevel
 	var last string // which files may join the last level
 	for _, o := range objects {
-		number, component, group := Unnumbered, "", ""
-		if m := runLevelPattern.FindStringSubmatch(o.File); m != nil {
-			if n, err := strconv.Atoi(m[1]); err == nil {
-				number, component, group = n, m[2], m[1]
-			}
-		}
-		if o.Kind == "Job" && o.Group() == "batch" {
-			group = "\x00job " + o.key()
+		number, component, _ := RunLevelOf(o.File)
+		group, _ := runLevel(o.File)
+		if o.is("batch", "Job") {
+			group = "\x00job " + o.Key()
 		}
 		if len(levels) == 0 || group != last {
 			levels = append(levels, RunLevel{Number: number})

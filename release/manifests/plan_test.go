@@ -107,6 +107,27 @@ spec: {group: example.com, scope: Namespaced, names: {kind: Boat}}
 	}
 }
 
+// Of the variants of an object a plan holds one.
+func TestPlanOfVariants(t *testing.T) {
+	variant := func(name, annotation string) release.File {
+		return release.File{Name: name, Data: []byte("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, namespace: b, annotations: {" + annotation + "}}\n")}
+	}
+	levels, err := manifests.Plan([]release.File{
+		variant("0000_10_a_default.yaml", "release.openshift.io/feature-set: Default"),
+		variant("0000_10_a_preview.yaml", "release.openshift.io/feature-set: TechPreviewNoUpgrade"),
+		variant("0000_10_a_gate.yaml", "release.openshift.io/feature-gate: X, release.openshift.io/feature-set: OKD"),
+	})
+	if err != nil || draw(levels) != "10: a a\n" || levels[0].Components[0].Objects[0].File != "0000_10_a_default.yaml" {
+		t.Errorf("got %v, %v", levels, err)
+	}
+	_, err = manifests.Plan([]release.File{
+		variant("0000_10_a_ha.yaml", "include.release.openshift.io/ha: 'true'"), variant("0000_10_a_single.yaml", "include.release.openshift.io/single: 'true'"),
+	})
+	if err == nil || err.Error() != "0000_10_a_single.yaml:1: ConfigMap b/a stands in 0000_10_a_ha.yaml:1 as well" {
+		t.Errorf("two variants were planned: %v", err)
+	}
+}
+
 func TestFileNames(t *testing.T) {
 	for _, tc := range []struct {
 		file, want string
@@ -125,110 +146,5 @@ func TestFileNames(t *testing.T) {
 		if err := manifests.CheckFileName(got); got != tc.want || (err != nil) != tc.wrong {
 			t.Errorf("%s became %s, %v", tc.file, got, err)
 		}
-	}
-}
-
-func TestIncluded(t *testing.T) {
-	for _, tc := range []struct {
-		annotations string
-		selection   manifests.Selection
-		want        bool
-	}{
-		{"{}", manifests.Selection{}, true},
-		{"{include.release.openshift.io/ha: 'true', include.release.openshift.io/ibm: 'false'}", manifests.Selection{}, true},
-		{"{include.release.openshift.io/ha: 'false'}", manifests.Selection{}, false},
-		{"{exclude.release.openshift.io/slipway: 'true'}", manifests.Selection{}, false},
-		{"{exclude.release.openshift.io/slipway: 'false'}", manifests.Selection{}, true},
-		{"{exclude.release.openshift.io/other: 'true'}", manifests.Selection{}, true},
-		{"{exclude.release.openshift.io/other: 'true'}", manifests.Selection{Identity: "other"}, false},
-		{"{}", manifests.Selection{Profile: "ha"}, false},
-		{"{include.release.openshift.io/ha: 'true'}", manifests.Selection{Profile: "ha"}, true},
-		{"{include.release.openshift.io/ha: 'true'}", manifests.Selection{Profile: "single"}, false},
-	} {
-		objects, err := manifests.Parse([]byte("apiVersion: v1\nkind: Namespace\nmetadata: {name: a, annotations: "+tc.annotations+"}\n"), "f.yaml")
-		if err != nil {
-			t.Fatal(err)
-		}
-		got, reason := manifests.Included(objects[0], tc.selection)
-		if got != tc.want || (reason == "") != got {
-			t.Errorf("%s with %+v: got %v, %q", tc.annotations, tc.selection, got, reason)
-		}
-	}
-	left, err := manifests.Plan([]release.File{{Name: "0000_10_a_b.yaml", Data: []byte("apiVersion: v1\nkind: Namespace\nmetadata: {name: a, annotations: {exclude.release.openshift.io/slipway: 'true'}}\n")}})
-	if err != nil || len(left) != 0 {
-		t.Errorf("an excluded object was planned: %v %v", left, err)
-	}
-}
-
-func TestCheckImages(t *testing.T) {
-	const manifest = `apiVersion: apps/v1
-kind: Deployment
-metadata: {name: web, namespace: a}
-spec:
-  template:
-    spec:
-      initContainers:
-      - {name: init, image: nginx}
-      containers:
-      - name: good
-        image: ETCD
-      - name: foreign
-        image: FOREIGN
-      - {name: none}
-      ephemeralContainers:
-      - {name: debug, image: busybox:1}
-      volumes:
-      - name: vol
-        image: {reference: registry.example/data:1}
-      - name: config
-        configMap: {name: x}
----
-apiVersion: example.com/v1
-kind: Boat
-metadata: {name: dinghy}
-spec:
-  crew:
-    podTemplate:
-      containers:
-      - image: busybox:1
-        name: merged
----
-apiVersion: apiextensions.k8s.io/v1
-kind: CustomResourceDefinition
-metadata: {name: boats.example.com}
-spec:
-  versions:
-  - schema: {openAPIV3Schema: {properties: {containers: {type: array, items: {properties: {image: {type: string}}}}}}}
-`
-	foreign := "registry.example/other@sha256:" + strings.Repeat("0", 64)
-	text := strings.NewReplacer("ETCD", etcd, "FOREIGN", foreign).Replace(manifest)
-	objects, err := manifests.Parse([]byte(text), "f.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	err = manifests.CheckImages(objects, func(ref string) bool { return ref == etcd })
-	want := strings.Join([]string{
-		`f.yaml:8: Deployment a/web: image "nginx" of init container "init" is not pinned by digest`,
-		`f.yaml:13: Deployment a/web: image "` + foreign + `" of container "foreign" is not in the payload`,
-		`f.yaml:16: Deployment a/web: image "busybox:1" of ephemeral container "debug" is not pinned by digest`,
-		`f.yaml:19: Deployment a/web: image "registry.example/data:1" of volume "vol" is not pinned by digest`,
-		`f.yaml:30: Boat dinghy: image "busybox:1" of container "merged" is not pinned by digest`,
-	}, "\n")
-	if err == nil || err.Error() != want {
-		t.Errorf("got\n%v\nwant\n%s", err, want)
-	}
-	if err := manifests.CheckImages(objects[2:], func(string) bool { return false }); err != nil {
-		t.Errorf("a schema was taken for a pod: %v", err)
-	}
-}
-
-// An image that a pod gets by a merge key is as much its own as any.
-func TestCheckImagesFollowsMerges(t *testing.T) {
-	objects, err := manifests.Parse([]byte("apiVersion: v1\nkind: Pod\nmetadata: {name: a, namespace: b}\nx-base: &b {image: nginx}\nspec: {containers: [{<<: *b, name: c}]}\n"), "f.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := manifests.CheckImages(objects, func(string) bool { return true }); err == nil || !strings.Contains(err.Error(), `f.yaml:4: Pod b/a: image "nginx" of container "c"`) {
-		t.Errorf("got %v", err)
 	}
 }

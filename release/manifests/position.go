@@ -18,10 +18,14 @@ var errNotFound = errors.New("its place in the file cannot be found")
 type lines struct {
 	text   []byte
 	starts []int
+
+	// Where the last node began. The next one mostly stands behind it, perhaps on
+	// one line of megabytes that must not be counted through for each of its values.
+	line, column, pos int
 }
 
-func newLines(text []byte) lines {
-	l := lines{text: text}
+func newLines(text []byte) *lines {
+	l := &lines{text: text}
 	pos := 0
 	if bytes.HasPrefix(text, []byte("\ufeff")) { // the parser does not count a byte order mark
 		pos = len("\ufeff")
@@ -34,25 +38,27 @@ func newLines(text []byte) lines {
 }
 
 // offset of a node's first byte. Columns count characters.
-func (l lines) offset(n *yaml.Node) (int, error) {
+func (l *lines) offset(n *yaml.Node) (int, error) {
 	if n.Line < 1 || n.Line > len(l.starts) {
 		return 0, errNotFound
 	}
-	pos := l.starts[n.Line-1]
-	for range n.Column - 1 {
-		if pos >= len(l.text) {
+	if n.Line != l.line || n.Column < l.column {
+		l.line, l.column, l.pos = n.Line, 1, l.starts[n.Line-1]
+	}
+	for ; l.column < n.Column; l.column++ {
+		if l.pos >= len(l.text) {
 			return 0, errNotFound
 		}
-		_, size := utf8.DecodeRune(l.text[pos:])
-		pos += size
+		_, size := utf8.DecodeRune(l.text[l.pos:])
+		l.pos += size
 	}
-	return pos, nil
+	return l.pos, nil
 }
 
 // scalar returns the bytes [start, end) at which a scalar stands, quotes or the
 // mark of a block included, anchor and tag not. Behind the line of such a mark,
 // which can bear a comment, the value itself begins at body.
-func (l lines) scalar(n *yaml.Node) (start, body, end int, err error) {
+func (l *lines) scalar(n *yaml.Node) (start, body, end int, err error) {
 	if start, err = l.offset(n); err != nil {
 		return 0, 0, 0, err
 	}
@@ -79,7 +85,7 @@ func (l lines) scalar(n *yaml.Node) (start, body, end int, err error) {
 }
 
 // skipProperties steps over the anchor and the tag before a value.
-func (l lines) skipProperties(pos int) int {
+func (l *lines) skipProperties(pos int) int {
 	for pos < len(l.text) && (l.text[pos] == '&' || l.text[pos] == '!') {
 		for pos < len(l.text) && !isSpace(l.text[pos:]) {
 			pos++
@@ -126,7 +132,7 @@ func closingSingle(text []byte, start int) int {
 // follow returns the end of a value that is written as it is, plain or in a
 // block. Line folding and indentation change nothing but white space, so the other
 // characters of the value are found in the text in their order.
-func (l lines) follow(pos int, value string) int {
+func (l *lines) follow(pos int, value string) int {
 	end := -1
 	for _, r := range value {
 		if unicode.IsSpace(r) {

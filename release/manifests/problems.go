@@ -7,11 +7,28 @@ import (
 	"strings"
 )
 
+// Flaw is the class of a problem.
+type Flaw int
+
+// The classes of what can be wrong with a manifest. The zero value is that of
+// everything else, such as images and versions.
+const (
+	OtherFlaw        Flaw = iota
+	Unreadable            // the file or one of its documents is not YAML or JSON, or no object
+	MissingField          // apiVersion, kind or metadata.name is missing or no string
+	MissingNamespace      // the kind lives in a namespace and the object names none
+	DuplicateObject       // another file or document makes the same object
+)
+
 // Problem is one thing wrong with a manifest.
 type Problem struct {
 	File    string
 	Line    int // from 1; 0 when it concerns the whole file
 	Message string
+	Flaw    Flaw
+	Object  string // what Object.String says, where one is concerned
+	Other   string // the other file, of a DuplicateObject
+	Image   string // the reference, where CheckImages found fault with it
 }
 
 // String is "file:line: message".
@@ -48,5 +65,9 @@ func (ps Problems) Err() error {
 }
 
 func (ps *Problems) add(file string, line int, format string, args ...any) {
-	*ps = append(*ps, Problem{File: file, Line: line, Message: fmt.Sprintf(format, args...)})
+	ps.flaw(OtherFlaw, file, line, format, args...)
+}
+
+func (ps *Problems) flaw(flaw Flaw, file string, line int, format string, args ...any) {
+	*ps = append(*ps, Problem{File: file, Line: line, Message: fmt.Sprintf(format, args...), Flaw: flaw})
 }

@@ -1,16 +1,20 @@
 package manifests
 
 import (
+	"fmt"
 	"regexp"
 	"slices"
 	"strings"
 )
 
 var (
-	// A run of characters that references are made of. What stands around one
-	// in a comma list, in braces, quotes or behind an equals sign is not part of it.
-	tokenPattern     = regexp.MustCompile(`[A-Za-z0-9._/:@-]+`)
-	transportPattern = regexp.MustCompile(`^[a-z][a-z0-9-]*://`)
+	// Either a location with its scheme, up to where a query begins, or a run of
+	// characters that references are made of. What stands around one in a comma list,
+	// in braces, quotes or behind an equals sign is not part of it.
+	tokenPattern = regexp.MustCompile(`[A-Za-z][A-Za-z0-9.-]*://[^\s"'<>{}|\\^,;?#\x60]*|[A-Za-z0-9._/:@-]+`)
+	// What a shell writes before the default of a variable: ${X:-image}.
+	defaultPattern   = regexp.MustCompile(`^(?:[A-Za-z_][A-Za-z0-9_]*:)?-`)
+	transportPattern = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9.-]*://`)
 	snapshotPattern  = regexp.MustCompile(`(^|[^A-Za-z0-9_])0\.0\.1-snapshot([A-Za-z0-9-]*)`)
 	pinnedPattern    = regexp.MustCompile(`@sha256:[0-9a-f]{64}$`)
 )
@@ -37,15 +41,37 @@ type Substitution struct {
 // rewrite returns the text with everything substituted, and what is wrong with it.
 func (s *Substitution) rewrite(text string) (string, []string) {
 	var problems []string
-	text = tokenPattern.ReplaceAllStringFunc(text, func(run string) string {
-		token := strings.TrimRight(run, ".:/-_@")
+	var out strings.Builder
+	end := 0
+	for _, at := range tokenPattern.FindAllStringIndex(text, -1) {
+		behind := text[at[1]:]
+		token := strings.TrimRight(text[at[0]:at[1]], ".:")
+		prefix := defaultPattern.FindString(token)
+		token = token[len(prefix):]
+		at[0] += len(prefix)
 		replaced, problem := s.image(token)
+		if problem == "" && replaced != token && at[0]+len(token) != at[1] && isComputed(behind) {
+			problem = fmt.Sprintf("the tag of image %q is put together only when it runs; name the image without tag or with a fixed one", token)
+		}
 		if problem != "" {
 			problems = append(problems, problem)
 		}
-		return replaced + run[len(token):]
-	})
-	if !strings.Contains(text, "0.0.1-snapshot") {
+		out.WriteString(text[end:at[0]])
+		out.WriteString(replaced)
+		end = at[0] + len(token)
+	}
+	out.WriteString(text[end:])
+	return s.rewriteVersions(out.String(), problems)
+}
+
+// isComputed reports whether a text begins with what a shell, a kubelet or a
+// template fills in later.
+func isComputed(text string) bool {
+	return strings.HasPrefix(text, "$") || strings.HasPrefix(text, "{{") || strings.HasPrefix(text, "%")
+}
+
+func (s *Substitution) rewriteVersions(text string, problems []string) (string, []string) {
+	if !strings.Contains(text, snapshot) {
 		return text, problems
 	}
 	text = snapshotPattern.ReplaceAllStringFunc(text, func(match string) string {
@@ -60,17 +86,38 @@ func (s *Substitution) rewrite(text string) (string, []string) {
 	return text, problems
 }
 
+// snapshot is what sources write for the release's version.
+const snapshot = "0.0.1-snapshot"
+
+// imageToken cuts the transport off a token. It is no image when a location of
+// another kind stands there.
+func imageToken(token string) (transport, ref string, ok bool) {
+	transport = transportPattern.FindString(token)
+	return transport, token[len(transport):], transport == "" || slices.Contains(imageTransports, transport)
+}
+
 func (s *Substitution) image(token string) (replaced, problem string) {
-	transport := transportPattern.FindString(token)
-	if transport != "" && !slices.Contains(imageTransports, transport) {
+	transport, ref, ok := imageToken(token)
+	if !ok {
 		return token, ""
 	}
-	ref := token[len(transport):]
 	if pinned, ok := s.Images[RepositoryOf(ref)]; ok {
 		return transport + pinned, ""
 	}
 	if s.Repository != "" && strings.Contains(ref, s.Repository+"/") {
 		return token, "image \"" + ref + "\" is not in the payload"
+	}
+	// Behind a colon stands a listed image for which no reference can be put,
+	// since nobody knows what the word before it makes of one ("dir:registry/image").
+	for i := strings.IndexByte(ref, ':'); i >= 0; {
+		if _, listed := s.Images[RepositoryOf(ref[i+1:])]; listed {
+			return token, fmt.Sprintf("image %q cannot be replaced because of the %q before it; separate them", ref[i+1:], ref[:i+1])
+		}
+		next := strings.IndexByte(ref[i+1:], ':')
+		if next < 0 {
+			break
+		}
+		i += 1 + next
 	}
 	return token, ""
 }
@@ -81,15 +128,15 @@ func (s *Substitution) version(suffix string) (version, problem string) {
 	}
 	key, ok := strings.CutPrefix(suffix, "-")
 	if !ok || key == "" {
-		return "", "0.0.1-snapshot" + suffix + " names no version: 0.0.1-snapshot or 0.0.1-snapshot-<component version> is expected"
+		return "", snapshot + suffix + " names no version: 0.0.1-snapshot or 0.0.1-snapshot-<component version> is expected"
 	}
 	switch versions := s.ComponentVersions[key]; len(versions) {
 	case 0:
-		return "", "0.0.1-snapshot" + suffix + ": no component announces a version of \"" + key + "\""
+		return "", snapshot + suffix + ": no component announces a version of \"" + key + "\""
 	case 1:
 		return versions[0], ""
 	default:
-		return "", "0.0.1-snapshot" + suffix + ": components announce different versions of \"" + key + "\": " + strings.Join(versions, ", ")
+		return "", snapshot + suffix + ": components announce different versions of \"" + key + "\": " + strings.Join(versions, ", ")
 	}
 }
 

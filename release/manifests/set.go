@@ -1,29 +1,40 @@
 package manifests
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+)
 
-// duplicates reports objects that occur twice. Two components that both own one
-// object would undo each other's work in a cluster for ever.
-func duplicates(objects []Object) Problems {
+// Duplicates reports objects that occur twice and that one cluster would both
+// apply. Two components that both own one object would undo each other's work in a cluster for
+// ever. The flaw of every problem is DuplicateObject.
+func Duplicates(objects []Object) Problems { return duplicates(objects, Exclusive) }
+
+func duplicates(objects []Object, apart func(a, b Object) bool) Problems {
 	var problems Problems
-	first := map[string]Object{}
+	seen := map[string][]Object{}
 	for _, o := range objects {
-		f, ok := first[o.key()]
-		if !ok {
-			first[o.key()] = o
-			continue
+		key := o.Key()
+		for _, other := range seen[key] {
+			if !apart(o, other) {
+				problems = append(problems, Problem{
+					File: o.File, Line: o.Line, Message: fmt.Sprintf("%s stands in %s:%d as well", o, other.File, other.Line),
+					Flaw: DuplicateObject, Object: o.String(), Other: other.File,
+				})
+				break
+			}
 		}
-		problems.add(o.File, o.Line, "%s stands in %s:%d as well", o, f.File, f.Line)
+		seen[key] = append(seen[key], o)
 	}
 	return problems
 }
 
-// missingNamespaces reports objects without namespace whose definition in the
-// same payload says that they live in one.
-func missingNamespaces(objects []Object) Problems {
+// MissingNamespaces reports objects without namespace whose definition in the
+// same payload says that they live in one. The flaw of every problem is MissingNamespace.
+func MissingNamespaces(objects []Object) Problems {
 	scoped := map[[2]string]bool{}
 	for _, o := range objects {
-		if o.Kind != "CustomResourceDefinition" || o.Group() != "apiextensions.k8s.io" {
+		if !o.is("apiextensions.k8s.io", "CustomResourceDefinition") {
 			continue
 		}
 		spec, _ := o.Content["spec"].(map[string]any)
@@ -35,7 +46,7 @@ func missingNamespaces(objects []Object) Problems {
 	var problems Problems
 	for _, o := range objects {
 		if o.Namespace == "" && scoped[[2]string{o.Group(), o.Kind}] {
-			problems.add(o.File, o.Line, "metadata.namespace of %s %q is missing", o.Kind, o.Name)
+			problems.flaw(MissingNamespace, o.File, o.Line, "metadata.namespace of %s %q is missing", o.Kind, o.Name)
 		}
 	}
 	return problems

@@ -18,7 +18,7 @@ func Substitute(file string, data []byte, s Substitution) ([]byte, error) {
 	var problems Problems
 	docs, err := split(data)
 	if err != nil {
-		problems.add(file, 0, "%v", err)
+		problems.flaw(Unreadable, file, 0, "%v", err)
 		return nil, problems.Err()
 	}
 	var out bytes.Buffer
@@ -42,7 +42,7 @@ func (s *Substitution) document(d document, file string, problems *Problems) []b
 	root, err := d.parse()
 	if err != nil {
 		line, msg := d.locate(err)
-		problems.add(file, line, "reading YAML: %s", msg)
+		problems.flaw(Unreadable, file, line, "reading YAML: %s", msg)
 		return nil
 	}
 	if root == nil {

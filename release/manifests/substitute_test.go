@@ -3,7 +3,6 @@ package manifests_test
 import (
 	"bytes"
 	"errors"
-	"flag"
 	"os"
 	"strings"
 	"testing"
@@ -11,10 +10,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 	yaml "go.yaml.in/yaml/v3"
 
+	"github.com/slipway-release/slipway/internal/golden"
 	"github.com/slipway-release/slipway/release/manifests"
 )
-
-var update = flag.Bool("update", false, "write golden files anew")
 
 var (
 	etcd  = "registry.example/skiff/etcd@sha256:" + strings.Repeat("e", 64)
@@ -45,19 +43,7 @@ func TestSubstituteGolden(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const golden = "testdata/substitute/everything.golden"
-	if *update {
-		if err := os.WriteFile(golden, got, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(golden)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), string(got)); diff != "" {
-		t.Errorf("(-want +got):\n%s", diff)
-	}
+	golden.Check(t, "testdata/substitute/everything.golden", got)
 	again, err := manifests.Substitute("everything.yaml", got, substitution())
 	if err != nil || !bytes.Equal(again, got) {
 		t.Errorf("a second time changes it again: %v\n%s", err, cmp.Diff(string(got), string(again)))
@@ -108,6 +94,67 @@ func TestSubstituteWritesAnew(t *testing.T) {
 		got, err := manifests.Substitute("f.yaml", []byte(tc.file), substitution())
 		if err != nil || string(got) != tc.want {
 			t.Errorf("%s: got %q, %v; want %q", name, got, err, tc.want)
+		}
+	}
+}
+
+// What stands around a reference decides whether it is one.
+func TestSubstituteInItsSurroundings(t *testing.T) {
+	const ref = "registry.example/skiff/etcd:1"
+	for _, tc := range []struct{ value, want string }{
+		{"IMG", "NEW"},
+		{"IMG,IMG", "NEW,NEW"},
+		{"IMG IMG", "NEW NEW"},
+		{"{IMG}", "{NEW}"},
+		{"${X:-IMG}", "${X:-NEW}"},
+		{"[IMG;IMG]", "[NEW;NEW]"},
+		{"(IMG).", "(NEW)."},
+		{"see IMG.", "see NEW."},
+		{"image: IMG: x", "image: NEW: x"},
+		{"--image=IMG", "--image=NEW"},
+		{"a|IMG|b", "a|NEW|b"},
+		{"`IMG`", "`NEW`"},
+		{"docker://IMG", "docker://NEW"},
+		{"https://hub.example/?image=IMG&x=y", "https://hub.example/?image=NEW&x=y"},
+		{"https://hub.example/a,IMG", "https://hub.example/a,NEW"},
+		// Locations
+		{"https://IMG", "https://IMG"},
+		{"https://hub.example/IMG", "https://hub.example/IMG"},
+		{"https://hub.example/x=IMG", "https://hub.example/x=IMG"},
+		{"https://hub.example/~a/(IMG)", "https://hub.example/~a/(IMG)"},
+		{"HTTPS://hub.example/a+b/IMG", "HTTPS://hub.example/a+b/IMG"},
+		{"https://user:p%40ss@hub.example/$IMG", "https://user:p%40ss@hub.example/$IMG"},
+		{"/var/lib/quay.io/openshift/origin-etcd", "/var/lib/quay.io/openshift/origin-etcd"},
+		{"mirror.example/quay.io/openshift/origin-etcd", "mirror.example/quay.io/openshift/origin-etcd"},
+		// Others whose names begin or end alike
+		{"quay.io/openshift/origin-etcd-", "quay.io/openshift/origin-etcd-"},
+		{"quay.io/openshift/origin-etcd/x", "quay.io/openshift/origin-etcd/x"},
+		{"quay.io/openshift/origin-etcd/", "quay.io/openshift/origin-etcd/"},
+		{"xquay.io/openshift/origin-etcd", "xquay.io/openshift/origin-etcd"},
+	} {
+		source, want := strings.ReplaceAll(tc.value, "IMG", ref), strings.ReplaceAll(strings.ReplaceAll(tc.want, "NEW", etcd), "IMG", ref)
+		got, err := manifests.Substitute("f.yaml", []byte("a: '"+source+"'\n"), substitution())
+		if err != nil || string(got) != "a: '"+want+"'\n" {
+			t.Errorf("%s became %s, %v; want %s", source, got, err, want)
+		}
+	}
+}
+
+// A listed image that cannot be replaced must not stay behind unseen.
+func TestSubstituteRefusesWhatItCannotReplace(t *testing.T) {
+	for value, want := range map[string]string{
+		"registry.example/skiff/etcd:$TAG":                 "the tag of image",
+		"quay.io/openshift/origin-etcd:$(TAG)":             "the tag of image",
+		"quay.io/openshift/origin-etcd:{{.Tag}}":           "the tag of image",
+		"dir:quay.io/openshift/origin-etcd:1":              `image "quay.io/openshift/origin-etcd:1" cannot be replaced because of the "dir:" before it`,
+		"a:b:quay.io/openshift/origin-etcd":                `because of the "a:b:" before it`,
+		"registry.example/skiff/etcd-$ARCH":                `image "registry.example/skiff/etcd-" is not in the payload`,
+		"registry.example/skiff/etcd/":                     `image "registry.example/skiff/etcd/" is not in the payload`,
+		"mirror.example/registry.example/skiff/kube-proxy": "is not in the payload",
+	} {
+		got, err := manifests.Substitute("f.yaml", []byte("a: '"+value+"'\n"), substitution())
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s became %q, %v; want %q", value, got, err, want)
 		}
 	}
 }
