@@ -35,7 +35,9 @@ func ParseComponentVersions(label string) (map[string]string, error) {
 }
 
 // ComponentVersions returns what the images announce: for every key the
-// different versions, sorted. More than one means that components disagree.
+// different versions, sorted. More than one means that components disagree. A
+// version in the annotations of the file itself, where whoever assembled the release
+// wrote it, stands in place of what the images say.
 func (r ImageReferences) ComponentVersions() (map[string][]string, error) {
 	all := map[string][]string{}
 	for _, t := range r.Tags {
@@ -51,6 +53,13 @@ func (r ImageReferences) ComponentVersions() (map[string][]string, error) {
 	}
 	for _, vs := range all {
 		slices.Sort(vs)
+	}
+	chosen, err := ParseComponentVersions(r.Annotations[LabelVersions])
+	if err != nil {
+		return nil, fmt.Errorf("reading the annotations of %s: %w", ReferencesFile, err)
+	}
+	for key, v := range chosen {
+		all[key] = []string{v}
 	}
 	return all, nil
 }

@@ -2,7 +2,6 @@ package release_test
 
 import (
 	"bytes"
-	"flag"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,30 +10,12 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/slipway-release/slipway/internal/golden"
 	"github.com/slipway-release/slipway/release"
 )
 
-var update = flag.Bool("update", false, "write golden files anew")
-
 const digestA = "quay.io/okd/scos-content@sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 const digestB = "quay.io/okd/scos-content@sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
-
-func golden(t *testing.T, name string, got []byte) {
-	t.Helper()
-	path := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(path, got, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), string(got)); diff != "" {
-		t.Errorf("%s (-want +got):\n%s", path, diff)
-	}
-}
 
 func version(t testing.TB, s string) release.Version {
 	t.Helper()
@@ -61,7 +42,7 @@ func TestImageReferencesAreWrittenAsOcDoes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "image-references.json", data)
+	golden.Check(t, "testdata/image-references.json", data)
 	if refs.Tags[0].Name != "tests" {
 		t.Error("writing changed the order of the caller's tags")
 	}
@@ -76,12 +57,12 @@ func TestMetadataIsWrittenAsOcDoes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "release-metadata.json", data)
+	golden.Check(t, "testdata/release-metadata.json", data)
 	bare, err := release.Metadata{Version: version(t, "4.15.0")}.Marshal()
 	if err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "release-metadata-bare.json", bare)
+	golden.Check(t, "testdata/release-metadata-bare.json", bare)
 }
 
 func TestImageReferencesRefused(t *testing.T) {
@@ -112,17 +93,107 @@ func TestImageReferencesRefused(t *testing.T) {
 
 func TestMetadataRefused(t *testing.T) {
 	for data, want := range map[string]string{
-		`{"kind":"cincinnati-metadata-v1","version":"1.0.0"}`:                    "kind is",
-		`{"kind":"cincinnati-metadata-v0"}`:                                      "version is missing",
-		`{"kind":"cincinnati-metadata-v0","version":"1.0"}`:                      `"1.0"`,
-		`{"kind":"cincinnati-metadata-v0","version":"1.0.0","previous":["x"]}`:   `"x"`,
-		`{"kind":"cincinnati-metadata-v0","version":"1.0.0","previous":[null]}`:  "holds no version",
-		`{"kind":"cincinnati-metadata-v0","version":"1.0.0","metadata":{"a":1}}`: "metadata",
+		`{"kind":"cincinnati-metadata-v1","version":"1.0.0"}`:                   "kind is",
+		`{"kind":"cincinnati-metadata-v0"}`:                                     "version is missing",
+		`{"kind":"cincinnati-metadata-v0","version":"1.0"}`:                     `"1.0"`,
+		`{"kind":"cincinnati-metadata-v0","version":"1.0.0","previous":["x"]}`:  `"x"`,
+		`{"kind":"cincinnati-metadata-v0","version":"1.0.0","previous":[null]}`: "holds no version",
+		`{"kind":"cincinnati-metadata-v0","version":"1.0.0","metadata":[1]}`:    "metadata",
 		`[]`: "parsing release-metadata",
 	} {
 		if _, err := release.ParseMetadata([]byte(data)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v, want %q", data, err, want)
 		}
+	}
+}
+
+// oc allows any JSON as a value; what clusters do not read is kept as it is.
+func TestMetadataKeepsValuesThatAreNoStrings(t *testing.T) {
+	const text = `{
+  "kind": "cincinnati-metadata-v0",
+  "version": "4.15.0",
+  "previous": [],
+  "metadata": {
+    "large": 12345678901234567890,
+    "list": [
+      1.50,
+      null
+    ],
+    "nothing": null,
+    "url": "https://example.com"
+  }
+}`
+	m, err := release.ParseMetadata([]byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(map[string]string{"url": "https://example.com"}, m.Values); diff != "" {
+		t.Error(diff)
+	}
+	data, err := m.Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(text, string(data)); diff != "" {
+		t.Error(diff)
+	}
+	values, other, err := release.ParseMetadataValues([]byte(`{"a":"b","c":{"d":[]}}`))
+	if err != nil || values["a"] != "b" || string(other["c"]) != `{"d":[]}` {
+		t.Errorf("%v %v %v", values, other, err)
+	}
+	if _, _, err := release.ParseMetadataValues([]byte(`"text"`)); err == nil {
+		t.Error("a string was accepted as an object")
+	}
+}
+
+// Fields that mean nothing in a payload are written as they were read, for a
+// rebuild of somebody else's payload has to write them as well.
+func TestReferencesOfOKDAreWrittenAgain(t *testing.T) {
+	data, err := os.ReadFile("testdata/okd/image-references")
+	if err != nil {
+		t.Fatal(err)
+	}
+	refs, err := release.ParseImageReferences(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	written, err := refs.Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := release.ParseImageReferences(written)
+	if diff := cmp.Diff(refs, again); err != nil || diff != "" {
+		t.Error(err, diff)
+	}
+	const policies = `        "generation": 2,
+        "importPolicy": {
+          "importMode": "Legacy"
+        },
+        "referencePolicy": {
+          "type": "Source"
+        }`
+	if !strings.Contains(string(data), policies) || !strings.Contains(string(written), policies) {
+		t.Errorf("got %s", written)
+	}
+}
+
+func TestStatedVersionsSettleWhatImagesSay(t *testing.T) {
+	refs := release.ImageReferences{Tags: []release.ImageTag{
+		{Name: "a", Image: digestA, Annotations: map[string]string{release.LabelVersions: "kubernetes=1.36.3,kubectl=1.35.0"}},
+		{Name: "b", Image: digestB, Annotations: map[string]string{release.LabelVersions: "kubernetes=1.36.4,kubectl=1.35.0"}},
+	}}
+	got, err := refs.ComponentVersions()
+	if diff := cmp.Diff(map[string][]string{"kubernetes": {"1.36.3", "1.36.4"}, "kubectl": {"1.35.0"}}, got); err != nil || diff != "" {
+		t.Error(err, diff)
+	}
+	refs.Annotations = map[string]string{release.LabelVersions: "kubernetes=1.36.4,extra-key=2.0.0"}
+	got, err = refs.ComponentVersions()
+	if diff := cmp.Diff(map[string][]string{"kubernetes": {"1.36.4"}, "kubectl": {"1.35.0"}, "extra-key": {"2.0.0"}}, got); err != nil || diff != "" {
+		t.Error(err, diff)
+	}
+	refs.Annotations[release.LabelVersions] = "kubernetes"
+	if _, err := refs.ComponentVersions(); err == nil {
+		t.Error("a version without value was accepted")
 	}
 }
 

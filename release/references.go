@@ -1,6 +1,7 @@
 package release
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -36,6 +37,11 @@ type ImageTag struct {
 	Image string
 	// Annotations tell where the image comes from: LabelCommit, LabelSource, LabelVersions.
 	Annotations map[string]string
+	// The rest means something to the API that image streams come from, and
+	// nothing in a payload. It is kept so that what was read is written again.
+	Generation      *int64
+	ImportPolicy    json.RawMessage // a JSON object; empty stands for {}
+	ReferencePolicy string
 }
 
 // The ImageStream as oc writes it, field by field in its order.
@@ -65,7 +71,7 @@ type imageStreamTag struct {
 	Annotations     map[string]string `json:"annotations"`
 	From            *objectReference  `json:"from"`
 	Generation      *int64            `json:"generation"`
-	ImportPolicy    struct{}          `json:"importPolicy"`
+	ImportPolicy    json.RawMessage   `json:"importPolicy"`
 	ReferencePolicy struct {
 		Type string `json:"type"`
 	} `json:"referencePolicy"`
@@ -85,7 +91,8 @@ type imageStreamStatus struct {
 // occurs twice are errors, all reported at once.
 func ParseImageReferences(data []byte) (ImageReferences, error) {
 	var is imageStream
-	if err := json.Unmarshal(data, &is); err != nil {
+	err := json.Unmarshal(data, &is)
+	if err != nil {
 		return ImageReferences{}, fmt.Errorf("parsing %s: %w", ReferencesFile, err)
 	}
 	if is.Kind != imageStreamKind || (is.APIVersion != imageStreamAPIVersion && is.APIVersion != "v1") {
@@ -104,7 +111,11 @@ func ParseImageReferences(data []byte) (ImageReferences, error) {
 			continue
 		}
 		seen[t.Name] = true
-		refs.Tags = append(refs.Tags, ImageTag{Name: t.Name, Image: t.From.Name, Annotations: t.Annotations})
+		tag := ImageTag{Name: t.Name, Image: t.From.Name, Annotations: t.Annotations, Generation: t.Generation, ReferencePolicy: t.ReferencePolicy.Type}
+		if tag.ImportPolicy, err = importPolicyOf(t.ImportPolicy); err != nil {
+			problems = append(problems, fmt.Errorf("parsing %s: spec.tags[%d].importPolicy: %w", ReferencesFile, i, err))
+		}
+		refs.Tags = append(refs.Tags, tag)
 	}
 	refs.sort()
 	return refs, errors.Join(problems...)
@@ -122,6 +133,22 @@ func checkTag(t imageStreamTag, seen map[string]bool) error {
 		return fmt.Errorf("component %q: from.kind is %q, expected %s", t.Name, t.From.Kind, dockerImageKind)
 	}
 	return nil
+}
+
+// importPolicyOf returns the policy without white space, nil for an empty one.
+func importPolicyOf(raw json.RawMessage) (json.RawMessage, error) {
+	var policy map[string]json.RawMessage
+	if len(raw) > 0 {
+		if err := json.Unmarshal(raw, &policy); err != nil {
+			return nil, err
+		}
+	}
+	if len(policy) == 0 {
+		return nil, nil
+	}
+	var compact bytes.Buffer
+	err := json.Compact(&compact, raw)
+	return compact.Bytes(), err
 }
 
 func (r *ImageReferences) sort() {
@@ -151,9 +178,15 @@ func (r ImageReferences) Marshal() ([]byte, error) {
 	}
 	is.Spec.Tags = make([]imageStreamTag, 0, len(r.Tags))
 	for _, t := range r.Tags {
-		is.Spec.Tags = append(is.Spec.Tags, imageStreamTag{
+		tag := imageStreamTag{
 			Name: t.Name, Annotations: t.Annotations, From: &objectReference{Kind: dockerImageKind, Name: t.Image},
-		})
+			Generation: t.Generation, ImportPolicy: t.ImportPolicy,
+		}
+		if len(tag.ImportPolicy) == 0 {
+			tag.ImportPolicy = json.RawMessage("{}")
+		}
+		tag.ReferencePolicy.Type = t.ReferencePolicy
+		is.Spec.Tags = append(is.Spec.Tags, tag)
 	}
 	data, err := json.MarshalIndent(is, "", "  ")
 	if err != nil {
