@@ -2,15 +2,17 @@ package sign
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"net/url"
+	"slices"
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/sigstore/cosign/v2/pkg/cosign/bundle"
-	"github.com/sigstore/sigstore/pkg/signature/dsse"
-	"github.com/sigstore/sigstore/pkg/signature/options"
+	"github.com/sigstore/cosign/v2/pkg/oci/empty"
 
 	"github.com/slipway-release/slipway/internal/oci"
 )
@@ -22,6 +24,10 @@ const (
 	// here is the same.
 	olderStatement = "https://in-toto.io/Statement/v0.1"
 	payloadType    = "application/vnd.in-toto+json"
+
+	// envelopeMediaType and the annotation belong to the older layout.
+	envelopeMediaType        = "application/vnd.dsse.envelope.v1+json"
+	olderPredicateAnnotation = "predicateType"
 
 	// The annotations that cosign puts on a bundle's manifest.
 	createdAnnotation   = "org.opencontainers.image.created"
@@ -48,54 +54,136 @@ type subject struct {
 	Annotations map[string]any    `json:"annotations,omitempty"`
 }
 
+// Layout is how an attestation is stored.
+type Layout int
+
+const (
+	// Referrer stores a sigstore bundle that refers to the image, as OCI 1.1 and
+	// cosign's --new-bundle-format have it.
+	Referrer Layout = iota
+	// Tag stores a DSSE envelope under the tag sha256-<hex>.att, for programs that
+	// know nothing newer.
+	Tag
+)
+
 // Attest says something about the digest that ref ends in: predicate is a JSON
 // object, or something that becomes one. It returns the digest of the
-// attestation's manifest. What the newest statement of this type already says is
-// not said again.
-func (s *Signer) Attest(ctx context.Context, reg *oci.Registry, ref, predicateType string, predicate any) (v1.Hash, error) {
-	digest, err := s.attest(ctx, reg, ref, predicateType, predicate)
+// attestation: of its manifest, or of its envelope in the older layout. What the
+// newest statement of this type already says is not said again.
+func (s *Signer) Attest(ctx context.Context, to Target, ref, predicateType string, predicate any) (v1.Hash, error) {
+	return s.AttestAs(ctx, to, ref, Attestation{PredicateType: predicateType, Predicate: predicate})
+}
+
+// Attestation is something to be said about an image, and how it is stored.
+type Attestation struct {
+	PredicateType string // absolute URI
+	Predicate     any    // a JSON object, or something that becomes one
+	Layout        Layout
+	// Identity is the repository that the statement names the image by; that of the
+	// reference when empty.
+	Identity string
+}
+
+// AttestAs is Attest with a choice of how.
+func (s *Signer) AttestAs(ctx context.Context, to Target, ref string, a Attestation) (v1.Hash, error) {
+	digest, err := s.attest(ctx, to, ref, a)
 	if err != nil {
-		return v1.Hash{}, fmt.Errorf("attesting %s to image %q: %w", predicateType, ref, err)
+		return v1.Hash{}, fmt.Errorf("attesting %s to image %q: %w", a.PredicateType, ref, err)
 	}
 	return digest, nil
 }
 
-func (s *Signer) attest(ctx context.Context, reg *oci.Registry, ref, predicateType string, predicate any) (v1.Hash, error) {
+func (s *Signer) attest(ctx context.Context, to Target, ref string, a Attestation) (v1.Hash, error) {
 	repository, digest, err := pinned(ref)
 	if err != nil {
 		return v1.Hash{}, err
 	}
-	said, err := object(predicate)
+	if u, err := url.Parse(a.PredicateType); err != nil || !u.IsAbs() {
+		return v1.Hash{}, errors.New("the predicate type must be an absolute URI")
+	}
+	said, err := object(a.Predicate)
 	if err != nil {
 		return v1.Hash{}, err
 	}
-	known, err := s.Verifier().Evidence(ctx, reg, ref, predicateType)
-	if err != nil {
-		return v1.Hash{}, err
-	}
-	if len(known.Statements) > 0 && bytes.Equal(known.Statements[0].Predicate, said) {
-		return known.Statements[0].Digest, nil
+	if known, err := s.said(ctx, to, ref, a.PredicateType, said, a.Layout); err != nil || known != (v1.Hash{}) {
+		return known, err
 	}
 	now := time.Now().UTC()
-	content, err := s.bundle(ctx, statement{
+	data, err := json.Marshal(statement{
 		Type: statementType,
 		Subject: []subject{{
-			Name: repository, Digest: map[string]string{digest.Algorithm: digest.Hex},
+			Name: cmp.Or(a.Identity, repository), Digest: map[string]string{digest.Algorithm: digest.Hex},
 			Annotations: map[string]any{signedTime: now.Format(time.RFC3339Nano)},
 		}},
-		PredicateType: predicateType,
+		PredicateType: a.PredicateType,
 		Predicate:     said,
 	})
 	if err != nil {
 		return v1.Hash{}, err
 	}
-	return reg.Attach(ctx, ref, oci.Artifact{
+	if a.Layout == Tag {
+		return s.addEnvelope(ctx, to, attestationTag(repository, digest), data, a.PredicateType)
+	}
+	content, err := s.statement(ctx, data)
+	if err != nil {
+		return v1.Hash{}, err
+	}
+	return to.Attach(ctx, ref, oci.Artifact{
 		Type: bundleType, MediaType: bundleType, Content: content,
 		Annotations: map[string]string{
 			createdAnnotation:   now.Format(time.RFC3339),
 			contentAnnotation:   "dsse-envelope",
-			predicateAnnotation: predicateType,
+			predicateAnnotation: a.PredicateType,
 		},
+	})
+}
+
+// said returns the newest statement's digest when this signer's own newest
+// statement of the type says the same already, in the layout asked for.
+func (s *Signer) said(ctx context.Context, to Target, ref, predicateType string, predicate json.RawMessage, layout Layout) (v1.Hash, error) {
+	if s.trust == nil {
+		return v1.Hash{}, nil
+	}
+	known, err := s.trust.Evidence(ctx, to, ref, predicateType)
+	if err != nil {
+		return v1.Hash{}, err
+	}
+	for _, st := range known.Statements {
+		if !bytes.Equal(st.Predicate, predicate) {
+			return v1.Hash{}, nil
+		}
+		if st.layout == layout {
+			return st.Digest, nil
+		}
+	}
+	return v1.Hash{}, nil
+}
+
+// addEnvelope appends an attestation in the older layout to those that are there.
+func (s *Signer) addEnvelope(ctx context.Context, to Target, tag string, data []byte, predicateType string) (v1.Hash, error) {
+	signed, err := s.envelope(ctx, data, map[string]string{olderPredicateAnnotation: predicateType})
+	if err != nil {
+		return v1.Hash{}, err
+	}
+	digest, err := signed.Digest()
+	if err != nil {
+		return v1.Hash{}, err
+	}
+	return digest, to.Amend(ctx, tag, func(base v1.Image) (v1.Image, error) {
+		if base == nil {
+			return appendPart(empty.Signatures(), signed)
+		}
+		manifest, err := base.Manifest()
+		if err != nil {
+			return nil, err
+		}
+		if slices.ContainsFunc(manifest.Layers, func(d v1.Descriptor) bool { return d.Digest == digest }) {
+			return nil, nil
+		}
+		if len(manifest.Layers) >= maxSignatures {
+			return nil, fmt.Errorf("it has %d attestations already, which is all that are read", maxSignatures)
+		}
+		return appendPart(base, signed)
 	})
 }
 
@@ -112,21 +200,4 @@ func object(predicate any) (json.RawMessage, error) {
 		return nil, fmt.Errorf("the predicate must be a JSON object")
 	}
 	return data, nil
-}
-
-// bundle signs a statement and wraps it for storage.
-func (s *Signer) bundle(ctx context.Context, st statement) ([]byte, error) {
-	data, err := json.Marshal(st)
-	if err != nil {
-		return nil, err
-	}
-	envelope, err := dsse.WrapSigner(s.key, payloadType).SignMessage(bytes.NewReader(data), options.WithContext(ctx))
-	if err != nil {
-		return nil, err
-	}
-	public, err := s.key.PublicKey()
-	if err != nil {
-		return nil, err
-	}
-	return bundle.MakeNewBundle(public, nil, data, envelope, s.pem, nil)
 }

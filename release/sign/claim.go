@@ -1,24 +1,15 @@
 package sign
 
 import (
-	"bytes"
-	"context"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"strings"
 
-	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/mutate"
-	"github.com/sigstore/cosign/v2/pkg/oci/empty"
 	"github.com/sigstore/cosign/v2/pkg/oci/static"
-	"github.com/sigstore/sigstore/pkg/signature/options"
 	"github.com/sigstore/sigstore/pkg/signature/payload"
-
-	"github.com/slipway-release/slipway/internal/oci"
 )
 
 const (
@@ -33,9 +24,9 @@ const (
 // Claim is what a signature says about a digest. Its fields are the claim's
 // annotations, which `cosign verify -a version=…` can demand as well.
 type Claim struct {
-	Version      string // "1.36.3-0.nightly-2026-11-20-101500"
-	Stream       string // "nightly"
-	Architecture string // "amd64"
+	Version      string `json:"version,omitempty"`      // "1.36.3-0.nightly-2026-11-20-101500"
+	Stream       string `json:"stream,omitempty"`       // "nightly"
+	Architecture string `json:"architecture,omitempty"` // "amd64", or "multi" of an index
 }
 
 // Matches returns an ErrRefused when the claim is about another version.
@@ -82,73 +73,19 @@ func signatureTag(repository string, digest v1.Hash) string {
 	return repository + ":" + digest.Algorithm + "-" + digest.Hex + ".sig"
 }
 
-// Sign signs the digest that ref ends in, as the given claim. The registry must
-// have the image. An image that bears this signature already is left alone.
-func (s *Signer) Sign(ctx context.Context, reg *oci.Registry, ref string, claim Claim) error {
-	repository, digest, err := pinned(ref)
-	if err != nil {
-		return fmt.Errorf("signing image %q: %w", ref, err)
-	}
-	if _, err := reg.Resolve(ctx, ref); err != nil {
-		return fmt.Errorf("signing image %q: %w", ref, err)
-	}
-	subject, err := name.NewDigest(repository + "@" + digest.String())
-	if err != nil {
-		return fmt.Errorf("signing image %q: %w", ref, err)
-	}
-	data, err := payload.Cosign{Image: subject, ClaimedIdentity: repository, Annotations: claim.annotations()}.MarshalJSON()
-	if err != nil {
-		return fmt.Errorf("signing image %q: %w", ref, err)
-	}
-	if err := s.addSignature(ctx, reg, repository, digest, data, claim); err != nil {
-		return fmt.Errorf("signing image %q: %w", ref, err)
-	}
-	return nil
-}
-
-// addSignature appends to the signatures that are there, unless they hold this
-// one already.
-func (s *Signer) addSignature(ctx context.Context, reg *oci.Registry, repository string, digest v1.Hash, data []byte, claim Claim) error {
-	return reg.Amend(ctx, signatureTag(repository, digest), func(base v1.Image) (v1.Image, error) {
-		if base == nil {
-			return s.append(ctx, empty.Signatures(), data)
-		}
-		signatures, err := readSignatures(base)
-		if err != nil {
-			return nil, err
-		}
-		for _, known := range signatures {
-			if got, refusal := s.Verifier().check(ctx, known, digest, claim); refusal == nil && got == claim {
-				return nil, nil
-			}
-		}
-		return s.append(ctx, base, data)
-	})
-}
-
-func (s *Signer) append(ctx context.Context, base v1.Image, data []byte) (v1.Image, error) {
-	signed, err := s.key.SignMessage(bytes.NewReader(data), options.WithContext(ctx))
-	if err != nil {
-		return nil, err
-	}
-	layer, err := static.NewSignature(data, base64.StdEncoding.EncodeToString(signed), static.WithAnnotations(map[string]string{keyAnnotation: s.public.id}))
-	if err != nil {
-		return nil, err
-	}
-	annotations, err := layer.Annotations()
-	if err != nil {
-		return nil, err
-	}
-	return mutate.Append(base, mutate.Addendum{Layer: layer, Annotations: annotations})
+// attestationTag is where older releases of cosign keep the attestations.
+func attestationTag(repository string, digest v1.Hash) string {
+	return repository + ":" + digest.Algorithm + "-" + digest.Hex + ".att"
 }
 
 // storedSignature is a signature as the registry has it; nothing in it is
 // proven.
 type storedSignature struct {
-	claim     []byte
-	signature string // base64
-	keyHint   string // "" when another program signed
+	claim       []byte
+	annotations map[string]string // of its layer: signature, certificate, log entry
 }
+
+func (s storedSignature) signature() string { return s.annotations[static.SignatureAnnotationKey] }
 
 // readSignatures returns the signatures that an image of cosign's holds.
 func readSignatures(img v1.Image) ([]storedSignature, error) {
@@ -161,18 +98,19 @@ func readSignatures(img v1.Image) ([]storedSignature, error) {
 	}
 	var all []storedSignature
 	for _, d := range manifest.Layers {
-		claim, err := readClaim(img, d)
+		claim, err := readPart(img, d, maxClaim)
 		if err != nil {
 			return nil, fmt.Errorf("reading its signatures: %w", err)
 		}
-		all = append(all, storedSignature{claim: claim, signature: d.Annotations[static.SignatureAnnotationKey], keyHint: d.Annotations[keyAnnotation]})
+		all = append(all, storedSignature{claim: claim, annotations: d.Annotations})
 	}
 	return all, nil
 }
 
-func readClaim(img v1.Image, d v1.Descriptor) ([]byte, error) {
-	if d.Size > maxClaim {
-		return nil, fmt.Errorf("a claim has %d bytes, more than the %d allowed", d.Size, maxClaim)
+// readPart reads a layer that may have limit bytes at most.
+func readPart(img v1.Image, d v1.Descriptor, limit int64) ([]byte, error) {
+	if d.Size > limit {
+		return nil, fmt.Errorf("one has %d bytes, more than the %d allowed", d.Size, limit)
 	}
 	layer, err := img.LayerByDigest(d.Digest)
 	if err != nil {
@@ -183,7 +121,7 @@ func readClaim(img v1.Image, d v1.Descriptor) ([]byte, error) {
 		return nil, err
 	}
 	defer body.Close()
-	return io.ReadAll(io.LimitReader(body, maxClaim+1))
+	return io.ReadAll(io.LimitReader(body, limit+1))
 }
 
 // parseClaim reads a claim for what it says; it must have been verified, or be

@@ -182,7 +182,17 @@ func altered(t *testing.T, bundle []byte, change func([]byte) []byte) []byte {
 	if err := json.Unmarshal(bundle, &b); err != nil {
 		t.Fatal(err)
 	}
-	envelope := b["dsseEnvelope"].(map[string]any)
+	alterPayload(t, b["dsseEnvelope"].(map[string]any), change)
+	raw, err := json.Marshal(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return raw
+}
+
+// alterPayload changes what an envelope holds.
+func alterPayload(t *testing.T, envelope map[string]any, change func([]byte) []byte) {
+	t.Helper()
 	payload, err := base64.StdEncoding.DecodeString(envelope["payload"].(string))
 	if err != nil {
 		t.Fatal(err)
@@ -192,11 +202,6 @@ func altered(t *testing.T, bundle []byte, change func([]byte) []byte) []byte {
 		t.Fatal("nothing was changed")
 	}
 	envelope["payload"] = base64.StdEncoding.EncodeToString(changed)
-	raw, err := json.Marshal(b)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return raw
 }
 
 // TestReplay attaches an old statement once more, dressed up as a new one: the

@@ -2,11 +2,8 @@ package sign
 
 import (
 	"bytes"
-	"crypto"
+	"context"
 	"crypto/rand"
-	"crypto/sha256"
-	"crypto/x509"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -15,8 +12,6 @@ import (
 	"syscall"
 
 	"github.com/sigstore/cosign/v2/pkg/cosign"
-	"github.com/sigstore/sigstore/pkg/cryptoutils"
-	"github.com/sigstore/sigstore/pkg/signature"
 
 	"github.com/slipway-release/slipway/internal/state"
 )
@@ -34,32 +29,6 @@ const (
 // emptyTrustedRoot names no certificate authority and no transparency log: with
 // a key pair there are none to trust.
 const emptyTrustedRoot = `{"mediaType":"application/vnd.dev.sigstore.trustedroot+json;version=0.1"}` + "\n"
-
-// Signer signs with one key pair. It is safe for concurrent use.
-type Signer struct {
-	key    signature.SignerVerifier
-	public *publicKey
-	pem    []byte
-}
-
-// publicKey is a key that signatures may be made with.
-type publicKey struct {
-	verifier signature.Verifier
-	id       string // base64 of the SHA-256 of its PKIX form, as in a bundle's hint
-}
-
-func newPublicKey(key crypto.PublicKey) (*publicKey, error) {
-	der, err := x509.MarshalPKIXPublicKey(key)
-	if err != nil {
-		return nil, err
-	}
-	verifier, err := signature.LoadDefaultVerifier(key)
-	if err != nil {
-		return nil, err
-	}
-	sum := sha256.Sum256(der)
-	return &publicKey{verifier: verifier, id: base64.StdEncoding.EncodeToString(sum[:])}, nil
-}
 
 // LoadOrCreateKey opens the key pair in dir, and makes one where there is none.
 // password opens cosign.key; when it is empty, cosign.password does, which is
@@ -147,23 +116,10 @@ func open(dir string, encrypted []byte, password string) (*Signer, error) {
 	}
 	for _, p := range passwords {
 		if key, err := cosign.LoadPrivateKey(encrypted, p, nil); err == nil {
-			return newSigner(key)
+			return newSigner(context.Background(), key)
 		}
 	}
 	return nil, errors.New("it cannot be decrypted with the password that was given, or is damaged")
-}
-
-func newSigner(key signature.SignerVerifier) (*Signer, error) {
-	public, err := key.PublicKey()
-	if err != nil {
-		return nil, err
-	}
-	known, err := newPublicKey(public)
-	if err != nil {
-		return nil, err
-	}
-	pem, err := cryptoutils.MarshalPublicKeyToPEM(public)
-	return &Signer{key: key, public: known, pem: pem}, err
 }
 
 // publish writes what others need in order to verify, if it is not there.
@@ -172,12 +128,12 @@ func (s *Signer) publish(dir string) error {
 	stored, err := os.ReadFile(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		if err := state.WriteFile(path, s.pem, 0o644); err != nil {
+		if err := state.WriteFile(path, s.PublicKey(), 0o644); err != nil {
 			return err
 		}
 	case err != nil:
 		return err
-	case !bytes.Equal(bytes.TrimSpace(stored), bytes.TrimSpace(s.pem)):
+	case !bytes.Equal(bytes.TrimSpace(stored), bytes.TrimSpace(s.PublicKey())):
 		return fmt.Errorf("%s is not the public half of %s", publicFile, privateFile)
 	}
 	root := filepath.Join(dir, rootFile)
@@ -185,55 +141,6 @@ func (s *Signer) publish(dir string) error {
 		return state.WriteFile(root, []byte(emptyTrustedRoot), 0o644)
 	}
 	return nil
-}
-
-// PublicKey returns the public half in PEM, to be handed to whoever verifies.
-func (s *Signer) PublicKey() []byte { return bytes.Clone(s.pem) }
-
-// KeyID names the key: base64 of the SHA-256 of its PKIX form.
-func (s *Signer) KeyID() string { return s.public.id }
-
-// Verifier returns one that trusts this signer's key alone.
-func (s *Signer) Verifier() *Verifier { return &Verifier{keys: []*publicKey{s.public}} }
-
-// Verifier verifies signatures against trusted public keys, any of which will
-// do: so keys can be rotated with an overlap. It is safe for concurrent use.
-type Verifier struct{ keys []*publicKey }
-
-// NewVerifier trusts the keys given in PEM; at least one.
-func NewVerifier(pems ...[]byte) (*Verifier, error) {
-	v := &Verifier{}
-	for i, data := range pems {
-		key, err := cryptoutils.UnmarshalPEMToPublicKey(data)
-		if err != nil {
-			return nil, fmt.Errorf("reading public key %d: it is no public key in PEM: %w", i+1, err)
-		}
-		known, err := newPublicKey(key)
-		if err != nil {
-			return nil, fmt.Errorf("reading public key %d: %w", i+1, err)
-		}
-		v.keys = append(v.keys, known)
-	}
-	if len(v.keys) == 0 {
-		return nil, errors.New("reading public keys: none was given, so nothing can be trusted")
-	}
-	return v, nil
-}
-
-// LoadVerifier trusts the keys in files.
-func LoadVerifier(paths ...string) (*Verifier, error) {
-	pems := make([][]byte, 0, len(paths))
-	for _, path := range paths {
-		data, err := os.ReadFile(path)
-		if err != nil {
-			return nil, fmt.Errorf("reading public key %q: %w", path, err)
-		}
-		if _, err := cryptoutils.UnmarshalPEMToPublicKey(data); err != nil {
-			return nil, fmt.Errorf("reading public key %q: it is no public key in PEM: %w", path, err)
-		}
-		pems = append(pems, data)
-	}
-	return NewVerifier(pems...)
 }
 
 // LoadKeyDir trusts the public key that LoadOrCreateKey left in dir. The error

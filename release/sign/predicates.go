@@ -3,7 +3,11 @@ package sign
 import (
 	"cmp"
 	"encoding/json"
+	"fmt"
+	"maps"
+	"net/url"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -95,4 +99,56 @@ type TestResult struct {
 	// Conformance is the run report's object of that name. in-toto lets
 	// predicates have fields that a reader does not know.
 	Conformance json.RawMessage `json:"conformance,omitempty"`
+}
+
+// predicateNames are short names of predicate types, those of the cosign command
+// among them.
+var predicateNames = map[string]string{
+	"provenance":       PredicateProvenance,
+	"slsaprovenance1":  PredicateProvenance,
+	"slsaprovenance02": "https://slsa.dev/provenance/v0.2",
+	"sbom":             PredicateSBOM,
+	"spdx":             PredicateSBOM,
+	"spdxjson":         PredicateSBOM,
+	"cyclonedx":        "https://cyclonedx.org/bom",
+	"link":             "https://in-toto.io/Link/v1",
+	"vuln":             "https://cosign.sigstore.dev/attestation/vuln/v1",
+	"openvex":          "https://openvex.dev/ns",
+	"test-result":      PredicateTestResult,
+	"upgrade-result":   PredicateUpgradeResult,
+	"decision":         PredicateDecision,
+}
+
+// PredicateNames returns the short names that PredicateURI knows, sorted.
+func PredicateNames() []string { return slices.Sorted(maps.Keys(predicateNames)) }
+
+// PredicateURI returns the URI of a predicate type that is given by a short name,
+// or by its URI.
+func PredicateURI(name string) (string, error) {
+	if uri, ok := predicateNames[name]; ok {
+		return uri, nil
+	}
+	if u, err := url.Parse(name); err == nil && u.IsAbs() && u.Host != "" {
+		return name, nil
+	}
+	return "", fmt.Errorf("%q is neither an absolute URI nor one of %s", name, strings.Join(PredicateNames(), ", "))
+}
+
+// Result is what a statement says came out: the "result" of test results, the
+// "verdict" of decisions, or what is called so in predicates of other types. ""
+// when it says nothing of the kind.
+func (s Statement) Result() string {
+	var said struct {
+		Result  any `json:"result"`
+		Verdict any `json:"verdict"`
+	}
+	if json.Unmarshal(s.Predicate, &said) != nil {
+		return ""
+	}
+	for _, v := range []any{said.Result, said.Verdict} {
+		if text, ok := v.(string); ok && text != "" {
+			return text
+		}
+	}
+	return ""
 }

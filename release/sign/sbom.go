@@ -56,6 +56,30 @@ func NewSBOM(o SBOMOptions) (json.RawMessage, error) {
 	if u, err := url.Parse(o.Namespace); err != nil || !u.IsAbs() || u.Fragment != "" {
 		return nil, fmt.Errorf("writing the bill of materials %q: the namespace %q must be an absolute URI without a fragment", o.Name, o.Namespace)
 	}
+	return writeSBOM(o, func(b *sbomBuilder) error { return b.build(o) })
+}
+
+// NewImageSBOM returns an SPDX 2.3 document of one image and its packages. Its
+// name and namespace are those of the options, with the image's name and digest
+// added, so that every image has a document of its own.
+func NewImageSBOM(o SBOMOptions, image ImageContent) (json.RawMessage, error) {
+	_, digest, err := pinned(image.Reference)
+	if err != nil {
+		return nil, fmt.Errorf("writing the bill of materials %q: component %q: %w", o.Name, image.Component, err)
+	}
+	o.Name += "-" + image.Component
+	o.Namespace = strings.TrimSuffix(o.Namespace, "/") + "/" + url.PathEscape(image.Component) + "/" + digest.Hex
+	return writeSBOM(o, func(b *sbomBuilder) error {
+		id, err := b.image(image)
+		if err != nil {
+			return err
+		}
+		b.relate("DOCUMENT", "DESCRIBES", id)
+		return nil
+	})
+}
+
+func writeSBOM(o SBOMOptions, build func(*sbomBuilder) error) (json.RawMessage, error) {
 	doc := &spdx.Document{
 		SPDXVersion: spdx.Version, DataLicense: spdx.DataLicense, SPDXIdentifier: "DOCUMENT",
 		DocumentName: o.Name, DocumentNamespace: o.Namespace,
@@ -64,8 +88,7 @@ func NewSBOM(o SBOMOptions) (json.RawMessage, error) {
 			Created:  o.Created.UTC().Format("2006-01-02T15:04:05Z"),
 		},
 	}
-	b := &sbomBuilder{doc: doc, known: map[common.ElementID]bool{}}
-	if err := b.build(o); err != nil {
+	if err := build(&sbomBuilder{doc: doc, known: map[common.ElementID]bool{}}); err != nil {
 		return nil, fmt.Errorf("writing the bill of materials %q: %w", o.Name, err)
 	}
 	var out bytes.Buffer

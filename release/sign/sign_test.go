@@ -276,15 +276,7 @@ func (p *place) rewrite(t *testing.T, change func([]byte, map[string]string) ([]
 	if err != nil {
 		t.Fatal(err)
 	}
-	body, err := layers[0].Compressed()
-	if err != nil {
-		t.Fatal(err)
-	}
-	content, err := io.ReadAll(body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	content, annotations := change(content, manifest.Layers[0].Annotations)
+	content, annotations := change(readAll(t, layers[0]), manifest.Layers[0].Annotations)
 	fresh, err := random.Image(0, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -296,6 +288,21 @@ func (p *place) rewrite(t *testing.T, change func([]byte, map[string]string) ([]
 	if _, err := p.reg.Push(ctx, p.signatureTag(), fresh); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// readAll reads a layer as it is stored.
+func readAll(t *testing.T, layer v1.Layer) []byte {
+	t.Helper()
+	body, err := layer.Compressed()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer body.Close()
+	content, err := io.ReadAll(body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return content
 }
 
 // TestVerifyFailsClosed has a registry that does not answer, or answers wrongly.
