@@ -10,7 +10,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 # image, which holds it, has the same digest everywhere.
 BUILD := CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '-s -w'
 
-.PHONY: nightly test build bench lint fuzz generate clean
+.PHONY: nightly test build kms bench lint fuzz generate clean
 
 nightly: build
 	$(BIN) nightly --profile $(PROFILE)
@@ -19,6 +19,12 @@ build: $(BIN)
 
 $(BIN): $(SOURCES)
 	$(BUILD) -o $@ ./cmd/slipway
+
+# The plugin that signs with keys in services, under the names it is looked for by.
+KMS := awskms azurekms gcpkms hashivault
+kms:
+	$(BUILD) -o bin/slipway-kms ./cmd/slipway-kms
+	for name in $(KMS); do ln -sf slipway-kms bin/sigstore-kms-$$name; done
 
 # Tests with clusters come last and one after another: they measure, and two
 # clusters at a time would measure each other.
@@ -40,7 +46,7 @@ FUZZTIME ?= 1m
 fuzz:
 	@set -e; for pkg in $$(go list ./...); do \
 	  for f in $$(go test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
-	    echo "$$pkg $$f"; go test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$pkg; \
+	    echo "$$pkg $$f"; go test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 5s $$pkg; \
 	  done; \
 	done
 
