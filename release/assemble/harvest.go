@@ -4,8 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
-	"sync"
+	"sync/atomic"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"golang.org/x/sync/errgroup"
@@ -24,66 +25,97 @@ type harvest struct {
 	files  []layer.File // of /manifests, by name, without image-references
 	// sources are the images its manifests name, from its image-references.
 	sources []release.ImageTag
+	raw     []release.File // all of /manifests
+	// image opens the image with its layers; nil when it was not read.
+	image func(context.Context) (v1.Image, error)
 }
 
+func parallelism() int { return max(runtime.GOMAXPROCS(0), 1) }
+
 // harvest reads all components side by side. A component's failure does not stop
-// the others, so that one run tells everything.
-func (o Options) harvest(ctx context.Context) ([]harvest, error) {
-	harvests := make([]harvest, len(o.Components))
+// the others, so that one run tells everything: failed joins these failures.
+func (o Options) harvest(ctx context.Context) (harvests []harvest, failed, err error) {
+	harvests = make([]harvest, len(o.Components))
 	problems := make([]error, len(o.Components))
-	shared := layerCache{}
+	reader := &layerReader{cache: o.Cache, turns: make(chan struct{}, min(o.Jobs, maxLayersAtOnce))}
+	var done atomic.Int64
 	var group errgroup.Group
 	group.SetLimit(o.Jobs)
 	for i, c := range o.Components {
 		group.Go(func() error {
 			var err error
-			if harvests[i], err = shared.harvest(ctx, c.Image); err != nil {
+			if harvests[i], err = o.harvestOne(ctx, reader, c); err != nil {
 				problems[i] = fmt.Errorf("reading component %q: %w", c.Name, err)
+			}
+			if o.Progress != nil {
+				o.Progress(int(done.Add(1)), len(o.Components))
 			}
 			return nil
 		})
 	}
 	if err := group.Wait(); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if err := ctx.Err(); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return harvests, errors.Join(problems...)
+	return harvests, errors.Join(problems...), nil
 }
 
-func (s *layerCache) harvest(ctx context.Context, img v1.Image) (harvest, error) {
+func (o Options) harvestOne(ctx context.Context, reader *layerReader, c Component) (harvest, error) {
 	if err := ctx.Err(); err != nil {
 		return harvest{}, err
 	}
-	config, err := img.ConfigFile()
-	if err != nil {
-		return harvest{}, fmt.Errorf("reading its configuration: %w", err)
+	if c.Files != nil {
+		h := harvest{}
+		files := make([]layer.File, 0, len(c.Files))
+		for _, f := range c.Files {
+			files = append(files, layer.File(f))
+		}
+		return h, h.take(files)
 	}
-	h := harvest{labels: config.Config.Labels}
+	img, fits, err := o.open(ctx, c)
+	if err != nil {
+		return harvest{}, err
+	}
+	h := harvest{labels: img.config.Config.Labels, image: img.open}
 	if _, err := release.ParseComponentVersions(h.labels[release.LabelVersions]); err != nil {
 		return harvest{}, fmt.Errorf("label %s: %w", release.LabelVersions, err)
 	}
 	if h.labels[release.LabelOperator] == "" {
 		return h, nil
 	}
-	files, err := s.directory(ctx, img)
+	if !fits {
+		return harvest{}, fmt.Errorf("it brings manifests, but has no image for %s", o.Platform.String())
+	}
+	files, err := reader.directory(ctx, img)
 	if err != nil {
 		return harvest{}, err
 	}
-	for _, f := range files {
-		if f.Name != release.ReferencesFile {
-			h.files = append(h.files, f)
-			continue
-		}
-		if h.sources, err = parseSources(f.Data); err != nil {
-			return harvest{}, err
-		}
+	if err := h.take(files); err != nil {
+		return harvest{}, err
 	}
 	if len(h.files) == 0 {
 		return harvest{}, fmt.Errorf("label %s says that it brings manifests, but /%s holds none", release.LabelOperator, manifestsDir)
 	}
 	return h, nil
+}
+
+// take sorts the files of /manifests into manifests and the list of images.
+func (h *harvest) take(files []layer.File) error {
+	slices.SortFunc(files, func(a, b layer.File) int { return compareNames(a.Name, b.Name) })
+	for _, f := range files {
+		h.raw = append(h.raw, release.File(f))
+		if f.Name != release.ReferencesFile {
+			h.files = append(h.files, f)
+			continue
+		}
+		var err error
+		if h.sources, err = parseSources(f.Data); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // parseSources reads a component's image-references, which its author may have
@@ -98,58 +130,4 @@ func parseSources(data []byte) ([]release.ImageTag, error) {
 		return nil, fmt.Errorf("reading /%s/%s: %w", manifestsDir, release.ReferencesFile, err)
 	}
 	return refs.Tags, nil
-}
-
-// layerCache reads every layer once, however many components share it.
-type layerCache struct {
-	mu     sync.Mutex
-	layers map[v1.Hash]*layerRead
-}
-
-type layerRead struct {
-	once    sync.Once
-	listing layer.Listing
-	err     error
-}
-
-// directory returns /manifests of the image as a container would see it.
-func (s *layerCache) directory(ctx context.Context, img v1.Image) ([]layer.File, error) {
-	layers, err := img.Layers()
-	if err != nil {
-		return nil, fmt.Errorf("reading its layers: %w", err)
-	}
-	var topDown []layer.Listing
-	for _, l := range slices.Backward(layers) {
-		listing, err := s.list(ctx, l)
-		if err != nil {
-			return nil, err
-		}
-		topDown = append(topDown, listing)
-		if listing.Opaque {
-			break
-		}
-	}
-	return layer.Merge(topDown), nil
-}
-
-func (s *layerCache) list(ctx context.Context, l v1.Layer) (layer.Listing, error) {
-	digest, err := l.Digest()
-	if err != nil {
-		return layer.Listing{}, fmt.Errorf("reading a layer's digest: %w", err)
-	}
-	s.mu.Lock()
-	if s.layers == nil {
-		s.layers = map[v1.Hash]*layerRead{}
-	}
-	read := s.layers[digest]
-	if read == nil {
-		read = &layerRead{}
-		s.layers[digest] = read
-	}
-	s.mu.Unlock()
-	read.once.Do(func() { read.listing, read.err = layer.List(ctx, l, manifestsDir, layer.Limits{}) })
-	if read.err != nil {
-		return layer.Listing{}, fmt.Errorf("reading layer %s: %w", digest, read.err)
-	}
-	return read.listing, nil
 }

@@ -12,6 +12,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/klauspost/compress/gzip"
 
@@ -31,18 +32,12 @@ var (
 )
 
 // image puts the payload's files on the base, in the order given.
-func (o Options) image(files []release.File) (v1.Image, error) {
-	var base Component
-	for _, c := range o.Components {
-		if c.Name == o.Base {
-			base = c
-		}
-	}
+func (o Options) image(base v1.Image, files []release.File) (v1.Image, error) {
 	formats := ociTypes
 	if o.Docker {
 		formats = dockerTypes
 	}
-	additions, err := baseLayers(base.Image, formats)
+	additions, err := baseLayers(base, formats)
 	if err != nil {
 		return nil, fmt.Errorf("reading base %q: %w", o.Base, err)
 	}
@@ -55,9 +50,9 @@ func (o Options) image(files []release.File) (v1.Image, error) {
 		additions[i].History = v1.History{Created: v1.Time{Time: o.Epoch}}
 	}
 	additions[len(additions)-1].History.Comment = "Release image"
-	additions[len(additions)-1].History.CreatedBy = "slipway"
+	additions[len(additions)-1].History.CreatedBy = MadeBy
 
-	config, digest, err := o.config(base.Image)
+	config, digest, err := o.config(base)
 	if err != nil {
 		return nil, fmt.Errorf("reading base %q: %w", o.Base, err)
 	}
@@ -98,16 +93,36 @@ func baseLayers(base v1.Image, formats mediaTypes) ([]mutate.Addendum, error) {
 		default:
 			return nil, fmt.Errorf("a layer has media type %q, which a payload cannot carry", mt)
 		}
-		additions = append(additions, mutate.Addendum{Layer: l, MediaType: mt})
+		additions = append(additions, mutate.Addendum{Layer: retype(l, mt), MediaType: mt})
 	}
 	return additions, nil
 }
 
+// retype gives a layer another media type. One that a registry can take from a
+// repository of its own stays so.
+func retype(l v1.Layer, mediaType types.MediaType) v1.Layer {
+	if m, ok := l.(*remote.MountableLayer); ok {
+		return &remote.MountableLayer{Layer: retyped{m.Layer, mediaType}, Reference: m.Reference}
+	}
+	return retyped{l, mediaType}
+}
+
+type retyped struct {
+	v1.Layer
+	mediaType types.MediaType
+}
+
+// MediaType implements v1.Layer.
+func (l retyped) MediaType() (types.MediaType, error) { return l.mediaType, nil }
+
 // config is that of the base with the labels of a payload in place of its own.
 func (o Options) config(base v1.Image) (*v1.ConfigFile, v1.Hash, error) {
-	digest, err := base.Digest()
-	if err != nil {
-		return nil, v1.Hash{}, err
+	digest := o.BaseDigest
+	if digest == (v1.Hash{}) {
+		var err error
+		if digest, err = base.Digest(); err != nil {
+			return nil, v1.Hash{}, err
+		}
 	}
 	from, err := base.ConfigFile()
 	if err != nil {
@@ -133,12 +148,14 @@ func (o Options) config(base v1.Image) (*v1.ConfigFile, v1.Hash, error) {
 	return config, digest, nil
 }
 
+const annotationBaseDigest = "org.opencontainers.image.base.digest"
+
 func (o Options) annotations(base v1.Hash) map[string]string {
 	annotations := map[string]string{
-		"org.opencontainers.image.created":     o.Epoch.Format(time.RFC3339),
-		"org.opencontainers.image.version":     o.Version.String(),
-		"org.opencontainers.image.title":       "release",
-		"org.opencontainers.image.base.digest": base.String(),
+		"org.opencontainers.image.created": o.Epoch.Format(time.RFC3339),
+		"org.opencontainers.image.version": o.Version.String(),
+		"org.opencontainers.image.title":   "release",
+		annotationBaseDigest:               base.String(),
 	}
 	maps.Copy(annotations, o.Annotations)
 	return annotations
