@@ -20,6 +20,10 @@ type Backend struct {
 	// Hertz is the number of starts per second; 0 takes that of Options.
 	Hertz  float64
 	Prober Prober
+	// Informing backends must be away at times, as a single API server or a pod that
+	// can run on one node only. What they do explains the others; it is told apart and
+	// counts for no downtime.
+	Informing bool
 }
 
 // Prober asks a backend once per call. Calls overlap.
@@ -41,6 +45,7 @@ type Probe struct {
 	Server                       string // who answered, or was to answer, where that is known
 	Detail                       string // of a failure: the error, without addresses and ports
 	Reconnected                  bool   // a kept connection had to be made anew for it
+	Leaving                      bool   // the server said that it is shutting down
 }
 
 func (b Backend) key() string { return b.Name + "/" + b.Connection }

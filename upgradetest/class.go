@@ -35,9 +35,10 @@ const (
 	Unreachable Class = 11
 	GoAway      Class = 12 // HTTP/2: the server gave up the connection with the request on it
 	Other       Class = 13
+	Lost        Class = 14 // answered, but what had been acknowledged or was due was not there
 )
 
-var classNames = [...]string{"ok", "not-sent", "refused", "reset", "timeout", "eof", "tls", "http-5xx", "http-429", "http-4xx", "dns", "unreachable", "goaway", "other"}
+var classNames = [...]string{"ok", "not-sent", "refused", "reset", "timeout", "eof", "tls", "http-5xx", "http-429", "http-4xx", "dns", "unreachable", "goaway", "other", "lost"}
 
 // String returns the name of c as in reports, e.g. "refused".
 func (c Class) String() string {
@@ -79,6 +80,10 @@ func classify(err error) (Class, string) {
 		if errors.Is(err, c.errno) {
 			return c.class, c.errno.Error()
 		}
+	}
+	var status statusError
+	if errors.As(err, &status) {
+		return statusClass(int(status)), status.Error()
 	}
 	var timeout net.Error
 	var goAway http2.GoAwayError

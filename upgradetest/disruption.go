@@ -168,15 +168,20 @@ func (f *finder) finish(end time.Duration) []outage {
 }
 
 // disruption puts an outage on the wall clock and says what was going on.
-func (e *evaluation) disruption(o outage) Disruption {
+func (e *evaluation) disruption(backend string, o outage) Disruption {
 	d := Disruption{
 		From: e.wall(o.beginMin), To: e.wall(o.endMax),
 		AtLeastMs: milliseconds(max(o.endMin-o.beginMax, 0)),
-		AtMostMs:  milliseconds(o.endMax - o.beginMin),
-		Reason:    mostFrequent(o.classes), Server: mostFrequent(o.servers), Detail: mostFrequent(o.details),
+		// Starts that were late may stand in another order than their slots.
+		AtMostMs: milliseconds(max(o.endMax-o.beginMin, o.endMin-o.beginMax, 0)),
+		Reason:   mostFrequent(o.classes), Server: mostFrequent(o.servers), Detail: mostFrequent(o.details),
 		Failed: o.failed, Before: o.before, After: o.after, Open: o.open,
 		During:      e.during(o.beginMax, o.endMax),
 		certainFrom: e.wall(o.beginMax), certainTo: e.wall(max(o.endMin, o.beginMax)),
+	}
+	d.Cause = e.cause(backend, d.Server, o.beginMin, o.endMax)
+	if d.During == "" {
+		d.During = d.Cause
 	}
 	return d
 }
@@ -214,21 +219,21 @@ func milliseconds(d time.Duration) float64 {
 
 // downtime unites the disruptions of all backends.
 func downtime(backends []BackendResult) Bounds {
-	var certain, possible []span
+	var certain, possible []stretch
 	for _, b := range backends {
 		for _, d := range b.Disruptions {
-			certain = append(certain, span{d.certainFrom, d.certainTo})
-			possible = append(possible, span{d.From, d.To})
+			certain = append(certain, stretch{d.certainFrom, d.certainTo})
+			possible = append(possible, stretch{d.From, d.To})
 		}
 	}
 	return Bounds{AtLeast: milliseconds(union(certain)), AtMost: milliseconds(union(possible))}
 }
 
-type span struct{ from, to time.Time }
+type stretch struct{ from, to time.Time }
 
 // union is the time that at least one of spans covers.
-func union(spans []span) time.Duration {
-	slices.SortFunc(spans, func(a, b span) int { return cmp.Compare(a.from.UnixNano(), b.from.UnixNano()) })
+func union(spans []stretch) time.Duration {
+	slices.SortFunc(spans, func(a, b stretch) int { return cmp.Compare(a.from.UnixNano(), b.from.UnixNano()) })
 	var sum time.Duration
 	var end time.Time
 	for _, s := range spans {

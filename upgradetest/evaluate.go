@@ -21,10 +21,24 @@ func Evaluate(samplesDir string) (Result, error) {
 	}
 	defer file.Close()
 	e := &evaluation{}
-	if err := read(bufio.NewReader(file), visitor{session: e.begin, sample: e.sample, mark: e.mark, host: e.host, end: e.finish}); err != nil {
+	if err := read(bufio.NewReader(file), e.visitor()); err != nil {
 		return Result{}, fmt.Errorf("evaluating the samples in %q: %w", samplesDir, err)
 	}
-	return e.result(), nil
+	e.arrange()
+	r := e.result()
+	if err := e.addPollers(&r, samplesDir); err != nil {
+		return Result{}, fmt.Errorf("evaluating the samples in %q: %w", samplesDir, err)
+	}
+	r.DowntimeMs = downtime(r.Backends)
+	r.TesterHealthy = len(r.TesterReasons) == 0
+	return r, nil
+}
+
+func (e *evaluation) visitor() visitor {
+	return visitor{
+		session: e.begin, sample: e.sample, mark: e.mark, host: e.host, event: e.event, end: e.finish,
+		ledger: func(l Ledger) error { e.ledgers = append(e.ledgers, l); return nil },
+	}
 }
 
 // evaluation takes in a recording as it is read.
@@ -32,6 +46,9 @@ type evaluation struct {
 	session session
 	tracks  []*track
 	marks   []markFrame
+	events  []eventFrame
+	ledgers []Ledger
+	skipped []string
 	last    time.Duration // the latest moment that the recording speaks of
 	end     *endFrame
 
@@ -120,10 +137,16 @@ func (e *evaluation) drain() {
 	}
 }
 
-func (e *evaluation) result() Result {
+// arrange brings what was read into the order of time.
+func (e *evaluation) arrange() {
 	e.drain()
 	slices.SortStableFunc(e.marks, func(a, b markFrame) int { return cmp.Compare(a.At, b.At) })
+	slices.SortStableFunc(e.events, func(a, b eventFrame) int { return cmp.Compare(a.At, b.At) })
+}
+
+func (e *evaluation) result() Result {
 	r := Result{
+		Ledgers: e.ledgers, Skipped: e.skipped, Findings: e.findings(),
 		Seconds:   seconds(e.last - e.session.Baseline),
 		Backends:  []BackendResult{},
 		Started:   e.wall(0),
@@ -132,6 +155,9 @@ func (e *evaluation) result() Result {
 	}
 	for _, m := range e.marks {
 		r.Marks = append(r.Marks, Mark{At: e.wall(m.At), Label: m.Label})
+	}
+	for _, v := range e.events[:min(len(e.events), MaxEvents)] {
+		r.Events = append(r.Events, Event{At: e.wall(v.At), Lane: v.Lane, Object: v.Object, State: v.State, Detail: v.Detail, Facts: v.Facts})
 	}
 	if e.session.Baseline > 0 {
 		r.Baseline = &Window{Seconds: seconds(min(e.session.Baseline, e.last)), Backends: []BackendResult{}}
@@ -142,12 +168,15 @@ func (e *evaluation) result() Result {
 			r.Tester.Control = append(r.Tester.Control, upgrade)
 			continue
 		}
+		if t.series.Informing {
+			r.Informing = append(r.Informing, upgrade)
+			continue
+		}
 		r.Backends = append(r.Backends, upgrade)
 		if t.baseline != nil {
 			r.Baseline.Backends = append(r.Baseline.Backends, t.baseline.result(e, min(e.session.Baseline-1, e.last)))
 		}
 	}
-	r.DowntimeMs = downtime(r.Backends)
 	e.judgeTester(&r)
 	return r
 }

@@ -179,7 +179,7 @@ func TestTesterHealth(t *testing.T) {
 	}
 }
 
-func rewrite(t *testing.T, dir string, s session, f func(*writer) error) {
+func rewrite(t testing.TB, dir string, s session, f func(*writer) error) {
 	t.Helper()
 	file, err := os.Create(filepath.Join(dir, SamplesFile))
 	if err != nil {

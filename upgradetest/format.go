@@ -12,7 +12,7 @@ import (
 
 // SamplesFile is the name of the recording in its folder.
 //
-// It starts with the line "slipway-samples 1". Frames follow, only ever added to:
+// It starts with the line "slipway-samples 2". Frames follow, only ever added to:
 //
 //	length of the body   4 bytes, little endian, at most 1 MiB
 //	CRC-32C              4 bytes, little endian, over kind and body
@@ -24,18 +24,23 @@ import (
 //	S  session (JSON), once: start, limits, series with interval and offset of their grid
 //	N  name: uvarint id, text; ids count from 1; 0 is the empty text
 //	B  block of samples: uvarint count, then per sample, all uvarint: series; slot on the
-//	   grid; class; flags (1 = reconnected); late, dns, connect, tls, first byte and
+//	   grid; class; flags (1 = reconnected, 2 = the server was shutting down); late, dns, connect, tls, first byte and
 //	   total in microseconds; status; id of the server; id of the detail
 //	M  mark (JSON): label, nanoseconds since the start
 //	H  host (JSON): jiffies stolen and passed since the last one
+//	V  event (JSON): what was seen in the cluster, see Event; version 2
+//	L  ledger (JSON): what became of writes, see Ledger; version 2
 //	E  end (JSON), once: nanoseconds since the start, wall clock
 //
 // Late and total count from the intended start, the phases from the actual one.
-// A file without E was cut off; a torn frame at its end is ignored.
+// A file without E was cut off; a torn frame at its end is ignored. Files of version 1
+// are read as well. The recordings of pollers inside the cluster lie in folders beside
+// the file, each under the poller's name.
 const SamplesFile = "samples.slipway"
 
 const (
-	formatLine  = "slipway-samples 1\n"
+	formatLine  = "slipway-samples 2\n"
+	formatLine1 = "slipway-samples 1\n"
 	maxFrame    = 1 << 20
 	frameHeader = 9
 
@@ -44,6 +49,8 @@ const (
 	kindBlock   = 'B'
 	kindMark    = 'M'
 	kindHost    = 'H'
+	kindEvent   = 'V'
+	kindLedger  = 'L'
 	kindEnd     = 'E'
 )
 
@@ -71,6 +78,7 @@ type series struct {
 	Interval   time.Duration `json:"interval"`
 	Offset     time.Duration `json:"offset"`
 	Control    bool          `json:"control,omitempty"`
+	Informing  bool          `json:"informing,omitempty"`
 }
 
 func (s series) due(slot int64) time.Duration {
@@ -90,7 +98,7 @@ type sample struct {
 	series                                    int
 	slot                                      int64
 	class                                     Class
-	reconnected                               bool
+	reconnected, leaving                      bool
 	late, dns, connect, tls, firstByte, total time.Duration
 	status                                    int
 	server, detail                            string
@@ -99,6 +107,15 @@ type sample struct {
 type markFrame struct {
 	At    time.Duration `json:"at"`
 	Label string        `json:"label"`
+}
+
+type eventFrame struct {
+	At     time.Duration     `json:"at"`
+	Lane   string            `json:"lane"`
+	Object string            `json:"object"`
+	State  string            `json:"state"`
+	Detail string            `json:"detail,omitempty"`
+	Facts  map[string]string `json:"facts,omitempty"`
 }
 
 type hostFrame struct {
@@ -169,6 +186,9 @@ func (w *writer) appendSample(body []byte, s sample) []byte {
 	var flags uint64
 	if s.reconnected {
 		flags = 1
+	}
+	if s.leaving {
+		flags |= 2
 	}
 	for _, v := range [...]uint64{
 		uint64(s.series), uint64(s.slot), uint64(s.class), flags,

@@ -1,6 +1,7 @@
 package upgradetest
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -29,6 +30,8 @@ type HTTPTarget struct {
 	// Otherwise it is the first name of the server's certificate that is not one
 	// every API server has.
 	ServerFromBody bool
+	// ReadyzShutdown marks samples of a server whose answer says that it shuts down.
+	ReadyzShutdown bool
 }
 
 // HTTP returns a prober that sends GET requests to target: on one connection
@@ -61,6 +64,8 @@ type httpProber struct {
 	url    *url.URL
 	rt     http.RoundTripper
 	keep   bool
+	// talk is what is said on a connection; nil is one GET of url.
+	talk func(ctx context.Context, send sender, p *Probe) error
 
 	mu     sync.Mutex
 	kept   *conn
@@ -165,29 +170,70 @@ func (h *httpProber) ask(ctx context.Context, c *conn, p *Probe) error {
 	defer func() { p.FirstByte = time.Duration(firstByte.Load()) }()
 	trace := &httptrace.ClientTrace{GotFirstResponseByte: func() { firstByte.Store(int64(time.Since(p.Begin))) }}
 	ctx = context.WithValue(httptrace.WithClientTrace(ctx, trace), connKey{}, c)
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, h.url.String(), nil)
+	p.Server = c.server
+	send := func(ctx context.Context, r request) (answer, error) {
+		a, err := h.send(ctx, r)
+		if err != nil {
+			return a, c.cause(err)
+		}
+		p.Status, p.Class, p.Detail = a.status, statusClass(a.status), ""
+		if p.Class != OK {
+			p.Detail = fmt.Sprintf("%d %s", a.status, http.StatusText(a.status))
+		}
+		return a, nil
+	}
+	if h.talk != nil {
+		return h.talk(ctx, send, p)
+	}
+	a, err := send(ctx, request{method: http.MethodGet, path: h.url.RequestURI()})
 	if err != nil {
 		return err
 	}
-	req.Header.Set("User-Agent", "slipway-upgradetest")
-	p.Server = c.server
-	resp, err := h.rt.RoundTrip(req)
-	if err != nil {
-		return c.cause(err)
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody))
-	if err != nil {
-		return c.cause(err)
-	}
-	p.Status, p.Class = resp.StatusCode, statusClass(resp.StatusCode)
-	if p.Class != OK {
-		p.Detail = resp.Status
-	}
 	if h.target.ServerFromBody && p.Class == OK {
-		p.Server, _, _ = strings.Cut(string(body), "\n")
+		p.Server, _, _ = strings.Cut(string(a.body), "\n")
+	}
+	if h.target.ReadyzShutdown && p.Class != OK {
+		p.Leaving = strings.Contains(string(a.body), "[-]shutdown")
 	}
 	return nil
+}
+
+// sender sends a request on the connection of a probe, and notes its status.
+type sender func(ctx context.Context, r request) (answer, error)
+
+// request is one of a conversation, to the server of the prober's URL.
+type request struct {
+	method, path string // the path with its query
+	contentType  string
+	body         []byte
+}
+
+type answer struct {
+	status int
+	body   []byte
+}
+
+func (h *httpProber) send(ctx context.Context, r request) (answer, error) {
+	var body io.Reader
+	if r.body != nil {
+		body = bytes.NewReader(r.body)
+	}
+	req, err := http.NewRequestWithContext(ctx, r.method, h.url.Scheme+"://"+h.url.Host+r.path, body)
+	if err != nil {
+		return answer{}, err
+	}
+	req.Header.Set("User-Agent", "slipway-upgradetest")
+	if r.contentType != "" {
+		req.Header.Set("Content-Type", r.contentType)
+	}
+	resp, err := h.rt.RoundTrip(req)
+	if err != nil {
+		return answer{}, err
+	}
+	defer resp.Body.Close()
+	a := answer{status: resp.StatusCode}
+	a.body, err = io.ReadAll(io.LimitReader(resp.Body, maxBody))
+	return a, err
 }
 
 // Close implements Prober.

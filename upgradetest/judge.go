@@ -30,7 +30,6 @@ func (e *evaluation) judgeTester(r *Result) {
 		r.Tester.ClockStepMs = milliseconds(e.end.Wall.Sub(e.session.Start) - e.end.At)
 	}
 	r.TesterReasons = e.reasons(r, intended)
-	r.TesterHealthy = len(r.TesterReasons) == 0
 }
 
 func (e *evaluation) reasons(r *Result, intended int) []string {
@@ -50,6 +49,11 @@ func (e *evaluation) reasons(r *Result, intended int) []string {
 	}
 	if limit := 100 * limits.Steal; r.Tester.StealPercent > limit {
 		add("the host took away %.1f %% of the CPU time (limit %.1f %%)", r.Tester.StealPercent, limit)
+	}
+	for _, l := range e.ledgers {
+		if l.Unverified != "" {
+			add("what %s wrote could not be looked for: %s", l.Name, l.Unverified)
+		}
 	}
 	if r.Baseline != nil {
 		for _, b := range r.Baseline.Backends {

@@ -59,6 +59,12 @@ func Start(ctx context.Context, options Options) (*Monitor, error) {
 	}
 	m.restore = raisePriority(options.KeepPriority)
 	m.run(ctx)
+	if options.Begun != nil {
+		if err := options.Begun(m); err != nil {
+			_, stopErr := m.Stop(context.WithoutCancel(ctx))
+			return nil, errors.Join(err, stopErr)
+		}
+	}
 	if err := sleepUntil(ctx, m.start.Add(options.Baseline)); err != nil && options.Baseline > 0 {
 		_, stopErr := m.Stop(context.WithoutCancel(ctx))
 		return nil, errors.Join(fmt.Errorf("probing the idle cluster: %w", err), stopErr)
@@ -74,7 +80,7 @@ func newSession(start time.Time, o Options, backends []Backend) session {
 		s.Series = append(s.Series, series{
 			Name: b.Name, Connection: b.Connection, Hertz: b.Hertz, Interval: b.interval(),
 			Offset:  b.interval() * time.Duration(i) / time.Duration(len(backends)),
-			Control: i >= len(o.Backends),
+			Control: i >= len(o.Backends), Informing: b.Informing,
 		})
 	}
 	return s
@@ -153,7 +159,7 @@ func (m *Monitor) probe(ctx context.Context, index int, slot int64, due time.Tim
 		p.Class, p.Detail = Timeout, "no answer in time"
 	}
 	return sample{
-		series: index, slot: slot, class: p.Class, reconnected: p.Reconnected,
+		series: index, slot: slot, class: p.Class, reconnected: p.Reconnected, leaving: p.Leaving,
 		late: p.Begin.Sub(due), dns: p.DNS, connect: p.Connect, tls: p.TLS, firstByte: p.FirstByte, total: total,
 		status: p.Status, server: p.Server, detail: p.Detail,
 	}
@@ -174,6 +180,7 @@ func (m *Monitor) Stop(ctx context.Context) (Result, error) {
 	if err := wait(ctx, &m.loops, &m.probes); err != nil {
 		return Result{}, fmt.Errorf("waiting for open requests: %w", err)
 	}
+	m.settle(ctx)
 	for _, b := range m.backends {
 		b.Prober.Close()
 	}

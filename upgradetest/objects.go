@@ -20,20 +20,24 @@ type object struct {
 	resource, namespace, name string
 }
 
+func coreClient(c *kubernetes.Clientset) rest.Interface   { return c.CoreV1().RESTClient() }
+func appsClient(c *kubernetes.Clientset) rest.Interface   { return c.AppsV1().RESTClient() }
+func policyClient(c *kubernetes.Clientset) rest.Interface { return c.PolicyV1().RESTClient() }
+
 func objects(image string) []object {
-	core := func(c *kubernetes.Clientset) rest.Interface { return c.CoreV1().RESTClient() }
-	apps := func(c *kubernetes.Clientset) rest.Interface { return c.AppsV1().RESTClient() }
-	policy := func(c *kubernetes.Clientset) rest.Interface { return c.PolicyV1().RESTClient() }
 	return []object{
-		{namespace(), core, "namespaces", "", Namespace},
-		{budget(), policy, "poddisruptionbudgets", Namespace, serviceName},
-		{echoService(), core, "services", Namespace, serviceName},
-		{dnsPort(), core, "services", dnsNamespace, dnsService},
-		{echo(image), apps, "deployments", Namespace, serviceName},
+		{budget(serviceName), policyClient, "poddisruptionbudgets", Namespace, serviceName},
+		{echoService(), coreClient, "services", Namespace, serviceName},
+		{dnsPort(), coreClient, "services", dnsNamespace, dnsService},
+		{echo(image), appsClient, "deployments", Namespace, serviceName},
 	}
 }
 
-var echoLabels = map[string]string{"app.kubernetes.io/name": serviceName, "app.kubernetes.io/part-of": Namespace}
+func labelsOf(name string) map[string]string {
+	return map[string]string{"app.kubernetes.io/name": name, "app.kubernetes.io/part-of": Namespace}
+}
+
+var echoLabels = labelsOf(serviceName)
 
 func meta(namespace, name string) metav1.ObjectMeta {
 	return metav1.ObjectMeta{Namespace: namespace, Name: name, Labels: map[string]string{"app.kubernetes.io/part-of": Namespace}}
@@ -43,11 +47,11 @@ func namespace() *corev1.Namespace {
 	return &corev1.Namespace{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Namespace"}, ObjectMeta: meta("", Namespace)}
 }
 
-func budget() *policyv1.PodDisruptionBudget {
+func budget(name string) *policyv1.PodDisruptionBudget {
 	one := intstr.FromInt32(1)
 	return &policyv1.PodDisruptionBudget{
-		TypeMeta: metav1.TypeMeta{APIVersion: "policy/v1", Kind: "PodDisruptionBudget"}, ObjectMeta: meta(Namespace, serviceName),
-		Spec: policyv1.PodDisruptionBudgetSpec{MaxUnavailable: &one, Selector: &metav1.LabelSelector{MatchLabels: echoLabels}},
+		TypeMeta: metav1.TypeMeta{APIVersion: "policy/v1", Kind: "PodDisruptionBudget"}, ObjectMeta: meta(Namespace, name),
+		Spec: policyv1.PodDisruptionBudgetSpec{MaxUnavailable: &one, Selector: &metav1.LabelSelector{MatchLabels: labelsOf(name)}},
 	}
 }
 

@@ -34,6 +34,9 @@ type Options struct {
 	// Baseline is how long Start probes the idle cluster before it returns: the
 	// A/A window, reported apart.
 	Baseline time.Duration
+	// Begun, when set, is called when probing has begun, before the baseline is over: to
+	// start what tells the monitor of events. Its error ends the monitor.
+	Begun func(*Monitor) error
 	// KeepPriority leaves the priority of this process alone. Otherwise its threads,
 	// but not the programs it starts, run at nice -15 until Stop, where the host
 	// allows that: an upgrade loads the machine the monitor shares with it.

@@ -16,7 +16,7 @@ import (
 
 func probe(t *testing.T, prober Prober) Probe {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
 	p := Probe{Begin: time.Now()}
 	prober.Probe(ctx, &p)
@@ -141,7 +141,7 @@ func TestKubeAPIBackends(t *testing.T) {
 	server.EnableHTTP2 = true
 	server.StartTLS()
 	defer server.Close()
-	backends, err := Backends(&rest.Config{Host: server.URL, BearerToken: "secret", TLSClientConfig: rest.TLSClientConfig{Insecure: true}}, nil)
+	backends, _, err := Backends(t.Context(), &rest.Config{Host: server.URL, BearerToken: "secret", TLSClientConfig: rest.TLSClientConfig{Insecure: true}}, nil, Selection{BackendAPI, BackendAPICache}, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,6 +17,8 @@ type visitor struct {
 	sample  func(sample) error
 	mark    func(markFrame) error
 	host    func(hostFrame) error
+	event   func(eventFrame) error
+	ledger  func(Ledger) error
 	end     func(endFrame) error
 }
 
@@ -28,7 +30,7 @@ var errTorn = errors.New("torn")
 func read(in io.Reader, v visitor) error {
 	r := &reader{in: bufio.NewReaderSize(in, 1<<16), visitor: v, names: []string{""}}
 	line := make([]byte, len(formatLine))
-	if _, err := io.ReadFull(r.in, line); err != nil || string(line) != formatLine {
+	if _, err := io.ReadFull(r.in, line); err != nil || (string(line) != formatLine && string(line) != formatLine1) {
 		return damaged("it does not start with %q", formatLine[:len(formatLine)-1])
 	}
 	for {
@@ -127,6 +129,10 @@ func (r *reader) dispatch(kind byte, body []byte) error {
 		return decode(body, r.visitor.mark)
 	case kindHost:
 		return decode(body, r.visitor.host)
+	case kindEvent:
+		return decode(body, r.visitor.event)
+	case kindLedger:
+		return decode(body, r.visitor.ledger)
 	case kindEnd:
 		r.ended = true
 		return decode(body, r.visitor.end)
@@ -149,7 +155,11 @@ func (r *reader) session(body []byte) error {
 	})
 }
 
+// decode hands on what a frame holds. Who does not want to know gives no then.
 func decode[T any](body []byte, then func(T) error) error {
+	if then == nil {
+		return nil
+	}
 	var v T
 	d := json.NewDecoder(bytes.NewReader(body))
 	if err := d.Decode(&v); err != nil {
@@ -169,7 +179,8 @@ func (r *reader) block(body []byte) error {
 	count := in.next(maxFrame)
 	for range count {
 		s := sample{series: int(in.next(uint64(len(r.head.Series)) - 1)), slot: int64(in.next(maxSlot)), class: Class(in.next(255))}
-		s.reconnected = in.next(255)&1 != 0
+		flags := in.next(255)
+		s.reconnected, s.leaving = flags&1 != 0, flags&2 != 0
 		for _, d := range [...]*time.Duration{&s.late, &s.dns, &s.connect, &s.tls, &s.firstByte, &s.total} {
 			*d = time.Duration(in.next(maxMicros)) * time.Microsecond
 		}

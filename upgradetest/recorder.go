@@ -55,6 +55,10 @@ func (r *recorder) add(s sample) {
 
 func (r *recorder) mark(m markFrame) { r.write(func() error { return r.writer.json(kindMark, m) }) }
 
+func (r *recorder) event(e eventFrame) { r.write(func() error { return r.writer.json(kindEvent, e) }) }
+
+func (r *recorder) ledger(l Ledger) { r.write(func() error { return r.writer.json(kindLedger, l) }) }
+
 func (r *recorder) host(h hostFrame) { r.write(func() error { return r.writer.json(kindHost, h) }) }
 
 func (r *recorder) flushLoop() {

@@ -24,6 +24,17 @@ type Result struct {
 	// DowntimeMs is the time during which at least one backend did not answer.
 	DowntimeMs Bounds `json:"downtimeMs"`
 
+	// Informing are backends that must be away at times, see Backend.
+	Informing []BackendResult `json:"informing,omitempty"`
+	// Ledgers say what became of writes and of the numbers of a watch.
+	Ledgers []Ledger `json:"ledgers,omitempty"`
+	// Findings are what the rules say about the cluster; Skipped, what could not be
+	// watched, and why.
+	Findings []Finding `json:"findings,omitempty"`
+	Skipped  []string  `json:"skipped,omitempty"`
+	// Events are what was seen in the cluster, in the order of time, at most MaxEvents.
+	Events []Event `json:"events,omitempty"`
+
 	TesterReasons []string `json:"testerReasons,omitempty"` // why it is not healthy
 	Tester        Tester   `json:"tester"`
 	// Baseline is the idle window before the upgrade; nil without one.
@@ -50,13 +61,15 @@ type Bounds struct {
 
 // BackendResult is what one backend did on one kind of connection.
 type BackendResult struct {
-	Name       string  `json:"name"`
-	Connection string  `json:"connection"`
-	Hertz      float64 `json:"hertz"`
-	Intended   int     `json:"intended"` // starts on the grid
-	Sent       int     `json:"sent"`
-	Failed     int     `json:"failed"`
-	Slow       int     `json:"slow"` // answered, but late
+	Name       string `json:"name"`
+	Connection string `json:"connection"`
+	// From is the poller inside the cluster that asked; empty for the monitor itself.
+	From     string  `json:"from,omitempty"`
+	Hertz    float64 `json:"hertz"`
+	Intended int     `json:"intended"` // starts on the grid
+	Sent     int     `json:"sent"`
+	Failed   int     `json:"failed"`
+	Slow     int     `json:"slow"` // answered, but late
 	// Latencies of what was answered, from the intended start.
 	P50Ms       float64      `json:"p50ms"`
 	P99Ms       float64      `json:"p99ms"`
@@ -97,8 +110,10 @@ type Disruption struct {
 	Reason    string    `json:"reason"` // the most frequent class of its failures
 	Server    string    `json:"server"` // the one that failed, where it is known
 	During    string    `json:"during"` // what was being done to the cluster
-	Failed    int       `json:"failed"` // samples
-	Detail    string    `json:"detail,omitempty"`
+	// Cause is what was seen in the cluster that explains it, where something was.
+	Cause  string `json:"cause,omitempty"`
+	Failed int    `json:"failed"` // samples
+	Detail string `json:"detail,omitempty"`
 	// Before and After are the servers that answered last and first.
 	Before string `json:"before,omitempty"`
 	After  string `json:"after,omitempty"`

@@ -20,7 +20,7 @@ type faulty struct {
 	status   atomic.Int32
 }
 
-func serveFaulty(t *testing.T, secure bool) *faulty {
+func serveFaulty(t testing.TB, secure bool) *faulty {
 	t.Helper()
 	inner, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -86,7 +86,7 @@ func (w *window) result(e *evaluation, end time.Duration) BackendResult {
 		r.PhasesMs = &Phases{DNS: mean(0), Connect: mean(1), TLS: mean(2), FirstByte: mean(3), Total: mean(4)}
 	}
 	for _, o := range w.finder.finish(end) {
-		r.Disruptions = append(r.Disruptions, e.disruption(o))
+		r.Disruptions = append(r.Disruptions, e.disruption(w.series.Name, o))
 	}
 	return r
 }

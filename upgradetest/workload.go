@@ -31,6 +31,8 @@ const (
 
 	fieldManager  = "slipway-upgradetest"
 	serviceName   = "echo"
+	ticksName     = "ticks"
+	storeName     = "store"
 	plainPort     = "http"
 	securePort    = "https"
 	dnsNamespace  = "kube-system"
@@ -50,20 +52,33 @@ type Workload struct {
 	Service       string // HTTP
 	ServiceSecure string // HTTPS with HTTP/2, and a certificate that proves nothing
 	DNS           string // UDP
+	TCP           string // sends every line back; empty without a server image
+	Store         string // HTTP, see Store; empty without a server image or a storage class
 	Node          string // whose ports they are
+	// Skipped is what could not be started, with the reason of each.
+	Skipped []string
+
+	given []string // names of pods that did not get ready
 }
 
 // WorkloadOptions are what Setup needs to know.
 type WorkloadOptions struct {
 	// Image is that of agnhost, by digest.
 	Image string
+	// Server is the image of slipway itself, which runs the TCP and the stateful
+	// workload and the pollers inside the cluster. Without it there are none of them.
+	Server string
+	// Selected says for which backends; empty means all.
+	Selected Selection
 	// Node is the one whose ports are probed; empty takes the first worker.
 	Node string
 }
 
-// Setup puts a service with two replicas, and a node port for the cluster's DNS,
-// into the cluster and waits until both replicas are available. What is there
-// already is brought to the same state.
+// Setup puts what the selected backends need into the cluster (a service with two
+// replicas, a node port for the cluster's DNS, and with a server image a TCP server, a
+// store on a volume and pollers) and waits until it is available. What is there
+// already is brought to the same state. When nothing but the API is asked for, that
+// is a namespace, and the Workload is nil.
 func Setup(ctx context.Context, config *rest.Config, options WorkloadOptions) (*Workload, error) {
 	client, err := clientFor(config)
 	if err != nil {
@@ -72,16 +87,56 @@ func Setup(ctx context.Context, config *rest.Config, options WorkloadOptions) (*
 	if err := awaitNamespaceGone(ctx, client); err != nil {
 		return nil, fmt.Errorf("waiting for the end of an earlier namespace %q: %w", Namespace, err)
 	}
-	for _, o := range objects(options.Image) {
+	if err := apply(ctx, client, object{namespace(), coreClient, "namespaces", "", Namespace}); err != nil {
+		return nil, err
+	}
+	if !options.Selected.NeedsImages() {
+		return nil, nil
+	}
+	w := &Workload{}
+	wanted := objects(options.Image)
+	switch {
+	case options.Server == "":
+		w.Skipped = append(w.Skipped, fmt.Sprintf("%s, %s, %s, %s: there is no image of slipway to run them with", BackendTCP, BackendLogs, BackendStateful, BackendPods))
+	default:
+		wanted = append(wanted, tickObjects(options.Server)...)
+		if options.Selected.Has(BackendStateful) {
+			wanted = append(wanted, storeObjects(options.Server)...)
+		}
+		if options.Selected.Has(BackendPods) {
+			wanted = append(wanted, pollerObjects(options.Server)...)
+		}
+	}
+	for _, o := range wanted {
 		if err := apply(ctx, client, o); err != nil {
 			return nil, err
 		}
 	}
-	if err := awaitDeployment(ctx, client); err != nil {
-		return nil, fmt.Errorf("waiting for the two replicas of %q in namespace %q: %w", serviceName, Namespace, err)
+	for _, o := range wanted {
+		if o.resource != "deployments" && o.resource != "daemonsets" {
+			continue
+		}
+		err := awaitReplicas(ctx, client, o)
+		if err != nil && o.name == serviceName {
+			return nil, fmt.Errorf("waiting for the replicas of %q in namespace %q: %w", o.name, Namespace, err)
+		}
+		if err != nil {
+			w.give(o.name, err)
+		}
 	}
-	return locate(ctx, client, options.Node)
+	return w, locate(ctx, client, options, w)
 }
+
+// give leaves out what slipway's own image does not serve: an older one in the cluster
+// may not know how.
+func (w *Workload) give(name string, err error) {
+	what := map[string]string{ticksName: BackendTCP + ", " + BackendLogs, PollerName: BackendPods, HostPollerName: BackendPods + " from the nodes"}[name]
+	w.Skipped = append(w.Skipped, fmt.Sprintf("%s: the pods %q did not get ready: %v", what, name, err))
+	w.given = append(w.given, name)
+}
+
+// Has reports whether the pods of a name run.
+func (w *Workload) Has(name string) bool { return !slices.Contains(w.given, name) }
 
 // Teardown removes what Setup made. Objects that are not there are no error. It
 // does not wait for the namespace to end.
@@ -171,16 +226,22 @@ func awaitNamespaceGone(ctx context.Context, client *kubernetes.Clientset) error
 	})
 }
 
-func awaitDeployment(ctx context.Context, client *kubernetes.Clientset) error {
+// awaitReplicas waits until all replicas of a Deployment or DaemonSet are those of
+// its template, and available.
+func awaitReplicas(ctx context.Context, client *kubernetes.Clientset, want object) error {
 	last := "it was not seen"
-	err := await(ctx, client.AppsV1().RESTClient(), "deployments", Namespace, serviceName, &appsv1.Deployment{}, func(o runtime.Object) bool {
-		d, ok := o.(*appsv1.Deployment)
-		if !ok {
-			return false
+	err := await(ctx, client.AppsV1().RESTClient(), want.resource, Namespace, want.name, want.Object, func(o runtime.Object) bool {
+		switch d := o.(type) {
+		case *appsv1.Deployment:
+			last = fmt.Sprintf("%d of %d are available", d.Status.AvailableReplicas, *d.Spec.Replicas)
+			return d.Status.ObservedGeneration >= d.Generation && d.Status.AvailableReplicas == *d.Spec.Replicas &&
+				d.Status.UpdatedReplicas == *d.Spec.Replicas && d.Status.Replicas == *d.Spec.Replicas
+		case *appsv1.DaemonSet:
+			last = fmt.Sprintf("%d of %d are available", d.Status.NumberAvailable, d.Status.DesiredNumberScheduled)
+			return d.Status.ObservedGeneration >= d.Generation && d.Status.DesiredNumberScheduled > 0 &&
+				d.Status.NumberAvailable == d.Status.DesiredNumberScheduled && d.Status.UpdatedNumberScheduled == d.Status.DesiredNumberScheduled
 		}
-		last = fmt.Sprintf("%d of %d are available", d.Status.AvailableReplicas, *d.Spec.Replicas)
-		return d.Status.ObservedGeneration >= d.Generation && d.Status.AvailableReplicas == *d.Spec.Replicas &&
-			d.Status.UpdatedReplicas == *d.Spec.Replicas && d.Status.Replicas == *d.Spec.Replicas
+		return false
 	})
 	if err != nil {
 		return fmt.Errorf("%s: %w", last, err)
@@ -190,7 +251,11 @@ func awaitDeployment(ctx context.Context, client *kubernetes.Clientset) error {
 
 // await watches one object until done accepts it, or its absence (nil).
 func await(ctx context.Context, client rest.Interface, resource, namespace, name string, kind runtime.Object, done func(runtime.Object) bool) error {
-	ctx, cancel := context.WithTimeout(ctx, readyWait)
+	wait := readyWait
+	if name != serviceName && name != Namespace {
+		wait /= 3 // without it the rest is measured all the same
+	}
+	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
 	list := cache.NewListWatchFromClient(client, resource, namespace, fields.OneTermEqualSelector("metadata.name", name))
 	start := func(store cache.Store) (bool, error) {
@@ -210,14 +275,13 @@ func await(ctx context.Context, client rest.Interface, resource, namespace, name
 }
 
 // locate finds the ports of the services and the address of a node.
-func locate(ctx context.Context, client *kubernetes.Clientset, name string) (*Workload, error) {
-	w := &Workload{}
+func locate(ctx context.Context, client *kubernetes.Clientset, options WorkloadOptions, w *Workload) error {
 	err := retry(ctx, func(ctx context.Context) error {
 		nodes, err := client.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
 		if err != nil {
 			return err
 		}
-		node, address, err := entry(nodes.Items, name)
+		node, address, err := entry(nodes.Items, options.Node)
 		if err != nil {
 			return err
 		}
@@ -229,7 +293,12 @@ func locate(ctx context.Context, client *kubernetes.Clientset, name string) (*Wo
 			{Namespace, serviceName, plainPort, &w.Service},
 			{Namespace, serviceName, securePort, &w.ServiceSecure},
 			{dnsNamespace, dnsService, "dns", &w.DNS},
+			{Namespace, ticksName, ticksName, &w.TCP},
+			{Namespace, storeName, storeName, &w.Store},
 		} {
+			if !w.Has(port.service) || (port.service == ticksName && options.Server == "") || (port.service == storeName && (options.Server == "" || !options.Selected.Has(BackendStateful))) {
+				continue
+			}
 			number, err := nodePort(ctx, client, port.namespace, port.service, port.port)
 			if err != nil {
 				return err
@@ -239,9 +308,29 @@ func locate(ctx context.Context, client *kubernetes.Clientset, name string) (*Wo
 		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("finding a way to the service from this host: %w", err)
+		return fmt.Errorf("finding a way to the service from this host: %w", err)
 	}
-	return w, nil
+	if w.Store != "" {
+		if err := storeAnswers(ctx, w.Store); err != nil {
+			w.Skipped = append(w.Skipped, BackendStateful+": "+err.Error())
+			w.Store = ""
+		}
+	}
+	return nil
+}
+
+// storeWait bounds the wait for a volume: a cluster may have no storage class.
+const storeWait = 90 * time.Second
+
+func storeAnswers(ctx context.Context, address string) error {
+	ctx, cancel := context.WithTimeout(ctx, storeWait)
+	defer cancel()
+	p, err := HTTP(New, HTTPTarget{URL: "http://" + address})
+	if err != nil {
+		return err
+	}
+	_, err = p.(*httpProber).fetch(ctx, EntriesPath)
+	return err
 }
 
 func nodePort(ctx context.Context, client *kubernetes.Clientset, namespace, name, port string) (string, error) {

@@ -55,7 +55,7 @@ func TestWorkloadIsFitForUpgrades(t *testing.T) {
 		t.Error("an update would leave fewer than two replicas")
 	case *d.Spec.Template.Spec.TerminationGracePeriodSeconds < 30:
 		t.Error("the pods do not outlive their endpoints")
-	case budget().Spec.MaxUnavailable.IntValue() != 1:
+	case budget(serviceName).Spec.MaxUnavailable.IntValue() != 1:
 		t.Error("the budget would block a drain, or allow both replicas to go")
 	}
 	for _, c := range d.Spec.Template.Spec.Containers {
@@ -66,7 +66,8 @@ func TestWorkloadIsFitForUpgrades(t *testing.T) {
 			t.Errorf("the service does not lead to container %q", c.Name)
 		}
 	}
-	for _, o := range objects(image) {
+	all := append(objects(image), tickObjects(image)...)
+	for _, o := range slices.Concat(all, storeObjects(image), pollerObjects(image)) {
 		body, err := json.Marshal(o.Object)
 		if err != nil {
 			t.Fatal(err)
