@@ -52,6 +52,7 @@ func (l *loader) checkNames() {
 	}
 	l.checkModules()
 	l.checkStreams()
+	l.checkTools()
 }
 
 func (l *loader) checkModules() {
@@ -128,6 +129,36 @@ func (l *loader) checkStream(field string, s *Stream) {
 			if value != "" && value != "report" && value != "forbid" {
 				l.bad(at+"."+key, "must be report or forbid, not %q", value)
 			}
+		}
+	}
+}
+
+var toolPlatform = regexp.MustCompile(`^[a-z0-9]+/[a-z0-9]+$`)
+
+// checkTools checks the table of client tools as far as it is about the
+// distribution; whoever extracts them checks the rest.
+func (l *loader) checkTools() {
+	for i, t := range l.doc.Tools {
+		at := fmt.Sprintf("tools[%d]", i)
+		if t.Name == "" {
+			l.bad(at+".name", "is missing")
+		}
+		if !slices.Contains(l.doc.Components, t.Component) {
+			l.bad(at+".component", "must be one of the components, not %q", t.Component)
+		}
+		if !strings.HasPrefix(t.Path, "/") {
+			l.bad(at+".path", "must be an absolute path in the component's image, not %q", t.Path)
+		}
+		if len(t.Platforms) == 0 {
+			l.bad(at+".platforms", "is missing; it lists OS/ARCH")
+		}
+		for k, p := range t.Platforms {
+			if !toolPlatform.MatchString(p) {
+				l.bad(fmt.Sprintf("%s.platforms[%d]", at, k), "must be OS/ARCH such as linux/amd64, not %q", p)
+			}
+		}
+		if !strings.HasSuffix(t.Archive, ".tar.gz") && !strings.HasSuffix(t.Archive, ".zip") {
+			l.bad(at+".archive", "must end in .tar.gz or .zip, not %q", t.Archive)
 		}
 	}
 }

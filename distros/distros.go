@@ -31,6 +31,8 @@ type Distribution struct {
 	Components  []*images.Recipe // in the order of distro.yaml
 	Streams     []Stream
 	Channels    []Channel
+	// Tools are the programs in the images that people use on their own hosts.
+	Tools []Tool
 
 	// FS is the distribution's folder, and Path names it, for messages.
 	FS   fs.FS
@@ -80,6 +82,25 @@ type UpgradeProfile struct {
 // Channel is a set of releases that clusters are offered.
 type Channel struct {
 	Name string `json:"name"`
+}
+
+// Tool is a program in a component's image that people use on their own hosts, and
+// the platforms it is there for. {name}, {version}, {os} and {arch} in Path and
+// Archive stand for its name, the release's version, and a platform's parts.
+type Tool struct {
+	Name      string `json:"name"`
+	Component string `json:"component"`
+	Path      string `json:"path"` // absolute, in the image
+	// Platforms are OS/ARCH; the architecture "payload" is that of the payload.
+	Platforms []string `json:"platforms"`
+	Archive   string   `json:"archive"` // ends in .tar.gz or .zip
+	// Names are further names of the program in the archive.
+	Names []string `json:"names,omitempty"`
+	// Markers are names of places in the program that are filled in, by what goes
+	// there: version, image or architecture.
+	Markers map[string]string `json:"markers,omitempty"`
+	// Optional says that releases may lack it.
+	Optional bool `json:"optional,omitempty"`
 }
 
 // Problem is a mistake in a configuration file.

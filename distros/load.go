@@ -31,6 +31,7 @@ type distroYAML struct {
 	Components  []string              `json:"components"`
 	Streams     []Stream              `json:"streams"`
 	Channels    []Channel             `json:"channels"`
+	Tools       []Tool                `json:"tools"`
 }
 
 // moduleYAML holds for all components how programs of one Go module are
@@ -88,7 +89,7 @@ func (l *loader) distribution() *Distribution {
 	return &Distribution{
 		Name: l.doc.Metadata.Name, Repository: l.doc.Repository, Version: l.doc.Version, Platform: l.doc.Platform,
 		PayloadBase: l.doc.PayloadBase, Versions: l.doc.Versions, Components: l.recipes,
-		Streams: l.doc.Streams, Channels: l.doc.Channels, FS: l.fsys, Path: l.root,
+		Streams: l.doc.Streams, Channels: l.doc.Channels, Tools: l.doc.Tools, FS: l.fsys, Path: l.root,
 	}
 }
 

@@ -124,7 +124,8 @@ func TestMistakes(t *testing.T) {
 		edits []string
 		want  []string
 	}{
-		"unknown field":              {[]string{d, "version: 1.2.3\n", "version: 1.2.3\nregistry: x\n"}, []string{"tiny/distro.yaml:7: registry: is not a field; known here are apiVersion, channels, components, kind, metadata, modules, payloadBase, platform, repository, streams, version, versions"}},
+		"tool of nobody":             {[]string{d, "channels:\n", "tools:\n- {name: x, component: nobody, path: x, platforms: [linux], archive: x}\nchannels:\n"}, []string{`tiny/distro.yaml:27: tools[0].component: must be one of the components, not "nobody"`, `tiny/distro.yaml:27: tools[0].path: must be an absolute path in the component's image, not "x"`, `tiny/distro.yaml:27: tools[0].platforms[0]: must be OS/ARCH such as linux/amd64, not "linux"`, `tiny/distro.yaml:27: tools[0].archive: must end in .tar.gz or .zip, not "x"`}},
+		"unknown field":              {[]string{d, "version: 1.2.3\n", "version: 1.2.3\nregistry: x\n"}, []string{"tiny/distro.yaml:7: registry: is not a field; known here are apiVersion, channels, components, kind, metadata, modules, payloadBase, platform, repository, streams, tools, version, versions"}},
 		"unknown field in a recipe":  {[]string{c, "    module:", "    modul: x\n    module:"}, []string{"tiny/components/tool/component.yaml:10: layers[0].go.modul: is not a field; known here are cgo, ldflags, libraries, localReplaces, module, programs, require, tags, version"}},
 		"number for a string":        {[]string{d, "tool: v1.2.3", "tool: 1.2"}, []string{`tiny/distro.yaml:9: versions.tool: must be a string, not a number; write "1.2"`}},
 		"string for a list":          {[]string{d, "channels: [candidate]", "channels: candidate"}, []string{"tiny/distro.yaml:19: streams[0].channels: must be a list, not a string"}},

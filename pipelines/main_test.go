@@ -3,7 +3,6 @@ package pipelines_test
 import (
 	"context"
 	"encoding/json"
-	"flag"
 	"fmt"
 	"os"
 	"os/signal"
@@ -16,8 +15,6 @@ import (
 
 	"github.com/slipway-release/slipway/pipelines"
 )
-
-var update = flag.Bool("update", false, "write golden files")
 
 // selfImage is the image that stands for this test binary.
 const selfImage = "slipway.test/self"
@@ -202,18 +199,4 @@ func readFile(t *testing.T, path string) string {
 		t.Fatal(err)
 	}
 	return string(data)
-}
-
-// golden compares text with a file below testdata.
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	path := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if want := readFile(t, path); got != want {
-		t.Errorf("%s differs; run the test with -update and look at the difference\ngot:\n%s\nwant:\n%s", path, got, want)
-	}
 }

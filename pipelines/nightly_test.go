@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	v1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
 
+	"github.com/slipway-release/slipway/internal/golden"
 	"github.com/slipway-release/slipway/internal/progress"
 	"github.com/slipway-release/slipway/internal/state"
 	"github.com/slipway-release/slipway/pipelines"
@@ -97,13 +98,13 @@ func TestNightlyIsRight(t *testing.T) {
 		t.Fatal(err)
 	}
 	g := pipelines.GraphOf(p)
-	golden(t, "nightly.txt", g.Text())
-	golden(t, "nightly.dot", g.DOT())
+	golden.Check(t, "testdata/nightly.txt", g.Text())
+	golden.Check(t, "testdata/nightly.dot", g.DOT())
 	data, err := json.MarshalIndent(g, "", "  ")
 	if err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "nightly.json", string(data)+"\n")
+	golden.Check(t, "testdata/nightly.json", string(data)+"\n")
 
 	entries := set.List()
 	if len(entries) != 1 || entries[0].Name != "nightly" || entries[0].File != "pipelines/nightly.yaml" || entries[0].Tasks != len(g.Tasks) ||

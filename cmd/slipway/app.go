@@ -93,15 +93,20 @@ func (a *app) distroPath() (string, error) {
 	}
 }
 
+// statePath is where the state directory is, whether or not there is one yet.
+func (a *app) statePath() (string, error) {
+	if dir := a.flagOrEnv(a.stateDir, "SLIPWAY_STATE_DIR"); dir != "" {
+		return dir, nil
+	}
+	distro, err := a.distroPath()
+	return filepath.Join(distro, ".slipway"), err
+}
+
 // state opens the state directory.
 func (a *app) state() (*state.Dir, error) {
-	dir := a.flagOrEnv(a.stateDir, "SLIPWAY_STATE_DIR")
-	if dir == "" {
-		distro, err := a.distroPath()
-		if err != nil {
-			return nil, err
-		}
-		dir = filepath.Join(distro, ".slipway")
+	dir, err := a.statePath()
+	if err != nil {
+		return nil, err
 	}
 	return state.Open(dir)
 }

@@ -23,6 +23,7 @@ type registryFlags struct {
 	ca       string // file with certificates
 	jobs     int    // requests side by side
 	platform string // of what is taken from a multi-platform index
+	mirrors  string // file that says where images are also to be had
 }
 
 func (a *app) addRegistryFlags(cmd *cobra.Command) {
@@ -31,6 +32,9 @@ func (a *app) addRegistryFlags(cmd *cobra.Command) {
 	f.StringVar(&a.registries.ca, "certificate-authority", "", "file with certificates to trust for registries, besides the system's")
 	f.IntVar(&a.registries.jobs, "max-per-registry", 8, "how much is read or written side by side")
 	f.StringVar(&a.registries.platform, "filter-by-os", "linux/amd64", "platform taken from a multi-platform payload, OS/ARCH")
+	f.StringVar(&a.registries.mirrors, "idms-file", "", "file with mirrors to read images from: ImageDigestMirrorSet, ImageContentSourcePolicy, or what slipway release mirror printed")
+	f.StringVar(&a.registries.mirrors, "icsp-file", "", "the same as --idms-file")
+	_ = f.MarkHidden("icsp-file")
 }
 
 // registryOptions turns the flags into the client's options.
@@ -63,6 +67,17 @@ func (a *app) registryOptions() ([]oci.Option, error) {
 		}
 		opts = append(opts, oci.WithPlatform(*platform))
 	}
+	if a.registries.mirrors != "" {
+		data, err := os.ReadFile(a.registries.mirrors)
+		if err != nil {
+			return nil, usage(fmt.Errorf("reading --idms-file: %w", err))
+		}
+		mirrors, err := oci.ParseMirrors(data)
+		if err != nil {
+			return nil, usage(fmt.Errorf("reading --idms-file %q: %w", a.registries.mirrors, err))
+		}
+		opts = append(opts, oci.WithMirrors(mirrors))
+	}
 	return opts, nil
 }
 
@@ -85,8 +100,20 @@ type payloadImage struct {
 }
 
 // openPayload finds the payload that a person named: a version or digest of the
-// distribution's own, or any pull spec. Nothing is verified.
+// distribution's own, any pull spec, oci:DIR[:REF], oci-archive:FILE[:REF], or the
+// path of an OCI layout or of a tar file of one. Nothing is verified.
 func (a *app) openPayload(ctx context.Context, named string) (*payloadImage, error) {
+	p, err := a.findPayload(ctx, named)
+	if err != nil {
+		return nil, err
+	}
+	p.image, err = p.source.Image(ctx, p.reference)
+	return p, err
+}
+
+// findPayload is openPayload for those who want no image of it, which an index
+// need not have for every platform.
+func (a *app) findPayload(ctx context.Context, named string) (*payloadImage, error) {
 	source, reference, err := a.locatePayload(ctx, named)
 	if err != nil {
 		return nil, err
@@ -102,8 +129,7 @@ func (a *app) openPayload(ctx context.Context, named string) (*payloadImage, err
 	if d.MediaType.IsIndex() {
 		p.list = d.Digest
 	}
-	p.image, err = source.Image(ctx, p.reference)
-	return p, err
+	return p, nil
 }
 
 // load reads the payload out of its image.
@@ -118,6 +144,17 @@ func (p *payloadImage) load(ctx context.Context) (*release.Payload, error) {
 
 // locatePayload says where a named payload is read, and under which reference.
 func (a *app) locatePayload(ctx context.Context, named string) (imageSource, string, error) {
+	file, inFiles, err := parseNamedFile(named)
+	if err != nil {
+		return nil, "", usage(err)
+	}
+	if inFiles {
+		layout, reference, err := a.locateFile(file)
+		if err != nil {
+			return nil, "", err
+		}
+		return layout, reference, nil
+	}
 	foreign, err := a.isForeign(named)
 	if err != nil {
 		return nil, "", err

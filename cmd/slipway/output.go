@@ -1,32 +1,44 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/template"
 
 	"github.com/spf13/cobra"
+	"k8s.io/client-go/util/jsonpath"
 	"sigs.k8s.io/yaml"
 )
 
-// outputFormats are the values of -o; a template follows its name and "=".
-var outputFormats = []string{"text", "json", "yaml", "name", "go-template="}
+// outputFormats are the values of -o that every command has; a template follows
+// its name and "=".
+var outputFormats = []string{"text", "json", "yaml", "name", "go-template=", "jsonpath="}
 
 // output is the -o flag of one command.
-type output struct{ format string }
+type output struct {
+	format string
+	// more are further formats of this command; result.forms has one for each.
+	more []string
+}
 
 func (o *output) addFlag(cmd *cobra.Command) {
-	cmd.Flags().StringVarP(&o.format, "output", "o", "text", "text, json, yaml, name or go-template=TEMPLATE")
-	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(outputFormats, cobra.ShellCompDirectiveNoFileComp))
+	usage := "text, json, yaml, name, " + strings.Join(append(slices.Clone(o.more), "go-template=TEMPLATE or jsonpath=TEMPLATE"), ", ")
+	cmd.Flags().StringVarP(&o.format, "output", "o", "text", usage)
+	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(o.formats(), cobra.ShellCompDirectiveNoFileComp))
 }
+
+func (o *output) formats() []string { return append(slices.Clone(outputFormats), o.more...) }
 
 // result is what a command has to say.
 type result struct {
 	value any             // for json, yaml and templates
 	names []string        // for name: one line each
 	text  func(io.Writer) // for people
+	forms map[string]func(io.Writer) error
 }
 
 // print writes r in the format asked for. A format that does not exist is a
@@ -43,6 +55,9 @@ func (o *output) print(w io.Writer, r result) error {
 		}
 		return nil
 	}
+	if write := r.forms[kind]; write != nil {
+		return write(w)
+	}
 	data, err := json.MarshalIndent(r.value, "", "  ")
 	if err != nil {
 		return fmt.Errorf("printing the result: %w", err)
@@ -56,6 +71,8 @@ func (o *output) print(w io.Writer, r result) error {
 		}
 	case "go-template":
 		err = printTemplate(w, arg, data)
+	case "jsonpath":
+		err = printJSONPath(w, arg, data)
 	}
 	return err
 }
@@ -72,8 +89,44 @@ func (o *output) check() error {
 			return usage(fmt.Errorf("reading --output: %w", err))
 		}
 		return nil
+	case "jsonpath":
+		_, err := parseJSONPath(arg)
+		return err
 	}
-	return usage(fmt.Errorf("reading --output: %q is none of %s", o.format, strings.Join(outputFormats, ", ")))
+	if slices.Contains(o.more, kind) {
+		return nil
+	}
+	return usage(fmt.Errorf("reading --output: %q is none of %s", o.format, strings.Join(o.formats(), ", ")))
+}
+
+// parseJSONPath reads a template as kubectl does: braces and the dot before a
+// single path may be left out.
+func parseJSONPath(text string) (*jsonpath.JSONPath, error) {
+	if !strings.Contains(text, "{") && text != "" {
+		text = "{." + strings.TrimPrefix(text, ".") + "}"
+	}
+	path := jsonpath.New("output")
+	if err := path.Parse(text); err != nil {
+		return nil, usage(fmt.Errorf("reading --output: %w", err))
+	}
+	return path, nil
+}
+
+func printJSONPath(w io.Writer, text string, data []byte) error {
+	path, err := parseJSONPath(text)
+	if err != nil {
+		return err
+	}
+	var value any
+	if err := json.Unmarshal(data, &value); err != nil {
+		return err
+	}
+	var out bytes.Buffer // nothing is printed of a path that leads nowhere
+	if err := path.Execute(&out, value); err != nil {
+		return usage(fmt.Errorf("printing by jsonpath: %w", err))
+	}
+	_, err = w.Write(out.Bytes())
+	return err
 }
 
 func printTemplate(w io.Writer, text string, data []byte) error {

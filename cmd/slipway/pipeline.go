@@ -117,7 +117,7 @@ func newPipelineGraph(a *app) *cobra.Command {
 				fmt.Fprint(a.Out, g.DOT())
 				return nil
 			}
-			o := output{format}
+			o := output{format: format}
 			if err := o.check(); err != nil {
 				return err
 			}

@@ -7,7 +7,13 @@ func newRelease(a *app) *cobra.Command {
 	a.addRegistryFlags(cmd)
 	cmd.AddCommand(
 		newReleaseNew(a),
+		newReleaseRebuild(a),
 		newReleaseInfo(a),
+		newReleaseLint(a),
+		newReleaseDiff(a),
+		newReleaseChangelog(a),
+		newReleaseExtract(a),
+		newReleaseMirror(a),
 	)
 	return cmd
 }

@@ -6,28 +6,29 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/slipway-release/slipway/internal/progress"
-	"github.com/slipway-release/slipway/internal/state"
 	"github.com/slipway-release/slipway/release/rollout"
 	"github.com/slipway-release/slipway/release/sign"
 	"github.com/slipway-release/slipway/upgradetest"
+	"github.com/slipway-release/slipway/upgradetest/session"
 )
 
 func newUpgradeTest(a *app) *cobra.Command {
 	cmd := &cobra.Command{Use: "upgrade-test", Short: "Upgrade a cluster while it is probed, and report every gap"}
-	cmd.AddCommand(newUpgradeTestRun(a), newUpgradeTestReport(a))
+	cmd.AddCommand(newUpgradeTestRun(a), newUpgradeTestMonitor(a), newUpgradeTestSelftest(a), newUpgradeTestReport(a), newUpgradeTestServe(a), newUpgradeTestPoll(a))
 	return cmd
 }
 
 type upgradeTestOptions struct {
 	cluster, artifacts, logDir string
 	route                      routeFlags
-	hertz                      float64
-	baseline                   time.Duration
+	backends                   []string
+	probing                    upgradetest.Options
 	findingsOK                 bool
 	out                        output
 }
@@ -49,8 +50,11 @@ new payload as signed evidence. What it means is for "slipway stream decide".`,
 	f.StringVar(&o.cluster, "cluster", "", "cluster to upgrade")
 	o.route.add(cmd)
 	f.StringVar(&o.artifacts, "artifacts", "upgrade-test", "folder for samples and results")
-	f.Float64Var(&o.hertz, "hertz", upgradetest.DefaultHertz, "probes per second, backend and kind of connection")
-	f.DurationVar(&o.baseline, "baseline", 10*time.Second, "how long to probe before the upgrade starts")
+	f.StringSliceVar(&o.backends, "backends", nil, "what to probe: "+strings.Join(upgradetest.AllBackends(), ", ")+" (default: all)")
+	addProbingFlags(cmd, &o.probing)
+	f.Lookup("baseline").DefValue = "10s"
+	o.probing.Baseline = 10 * time.Second
+	_ = cmd.RegisterFlagCompletionFunc("backends", cobra.FixedCompletions(upgradetest.AllBackends(), cobra.ShellCompDirectiveNoFileComp))
 	f.StringVar(&o.logDir, "log-dir", "", "where the cluster's logs go when the upgrade fails")
 	f.BoolVar(&o.findingsOK, "findings-ok", false, "exit 0 when the upgrade did not come to its end: the evidence tells, and a later stage decides")
 	_ = cmd.MarkFlagRequired("cluster")
@@ -59,7 +63,7 @@ new payload as signed evidence. What it means is for "slipway stream decide".`,
 }
 
 func runUpgradeTest(ctx context.Context, a *app, o upgradeTestOptions) error {
-	if err := o.out.check(); err != nil {
+	if err := errors.Join(o.out.check(), usage(upgradetest.Selection(o.backends).Check())); err != nil {
 		return err
 	}
 	w, err := a.open(ctx)
@@ -86,11 +90,7 @@ func runUpgradeTest(ctx context.Context, a *app, o upgradeTestOptions) error {
 	if err != nil {
 		return err
 	}
-	data, err := marshalIndent(res)
-	if err != nil {
-		return err
-	}
-	if err := state.WriteFile(filepath.Join(o.artifacts, "upgrade.json"), data, 0o644); err != nil {
+	if err := session.Write(o.artifacts, filepath.Join(o.artifacts, "samples"), res); err != nil {
 		return err
 	}
 	signer, err := a.keys(w.state)
@@ -125,18 +125,14 @@ func measuredUpgrade(ctx context.Context, u *preparedUpgrade, o upgradeTestOptio
 	if !ok {
 		return none, usage(errors.New("preparing the upgrade test: the payload has no component \"agnhost\" to run the probed service with"))
 	}
-	say("starting the probed service")
-	workload, err := upgradetest.Setup(ctx, u.config, upgradetest.WorkloadOptions{Image: image})
+	server, _ := u.payload.Image("slipway")
+	server, err := upgradetest.ImageOnNodes(ctx, u.config, server)
 	if err != nil {
 		return none, err
 	}
-	backends, err := upgradetest.Backends(u.config, workload)
-	if err != nil {
-		return none, err
-	}
-	say(fmt.Sprintf("probing for %s before the upgrade", o.baseline))
-	monitor, err := upgradetest.Start(ctx, upgradetest.Options{
-		Backends: backends, SamplesDir: filepath.Join(o.artifacts, "samples"), Hertz: o.hertz, Baseline: o.baseline,
+	o.probing.SamplesDir = filepath.Join(o.artifacts, "samples")
+	monitor, err := session.Start(ctx, u.config, session.Options{
+		Image: image, Server: server, Selected: o.backends, Monitor: o.probing, Progress: say,
 	})
 	if err != nil {
 		return none, err
@@ -162,7 +158,7 @@ func measuredUpgrade(ctx context.Context, u *preparedUpgrade, o upgradeTestOptio
 		res.Failure = upgradeErr.Error()
 		return res, nil
 	}
-	return res, upgradetest.Teardown(ctx, u.config)
+	return res, monitor.Remove(ctx)
 }
 
 // describe says in the result between which payloads was measured. A route that
@@ -182,39 +178,54 @@ func (u *preparedUpgrade) describe(res *upgradetest.Result, hops []*rollout.Upgr
 }
 
 func printUpgradeResult(w io.Writer, r upgradetest.Result) {
-	fmt.Fprintf(w, "from %s\n", r.From.Version)
-	for _, v := range r.Via {
-		fmt.Fprintf(w, "via  %s\n", v.Version)
+	if r.To.Version != "" {
+		fmt.Fprintf(w, "from %s\nto   %s\n", r.From.Version, r.To.Version)
 	}
-	to := r.To.Version
-	switch {
-	case r.Aborted:
-		to += " (aborted, and rolled back)"
-	case r.RolledBack:
-		to += " (and rolled back)"
-	}
-	fmt.Fprintf(w, "to   %s\nin %.1f s, %d nodes, tester healthy: %t\n\n", to, r.Seconds, r.Nodes, r.TesterHealthy)
+	fmt.Fprintf(w, "in %.1f s, tester healthy: %t\n\n", r.Seconds, r.TesterHealthy)
 	if r.Failure != "" {
 		fmt.Fprintf(w, "FAILED: the upgrade did not come to its end: %s\n\n", r.Failure)
 	}
 	for _, reason := range r.TesterReasons {
 		fmt.Fprintf(w, "  tester: %s\n", reason)
 	}
-	fmt.Fprintf(w, "%-16s %-7s %7s %7s %7s %6s %9s %9s\n", "BACKEND", "CONN", "INTEND", "SENT", "FAILED", "SLOW", "P99 ms", "MAX ms")
-	for _, b := range r.Backends {
-		fmt.Fprintf(w, "%-16s %-7s %7d %7d %7d %6d %9.1f %9.1f\n", b.Name, b.Connection, b.Intended, b.Sent, b.Failed, b.Slow, b.P99Ms, b.MaxMs)
+	fmt.Fprintf(w, "%-34s %7s %7s %7s %6s %9s %9s\n", "BACKEND", "INTEND", "SENT", "FAILED", "SLOW", "P99 ms", "MAX ms")
+	printBackends(w, r.Backends)
+	if len(r.Informing) > 0 {
+		fmt.Fprintln(w, "\nAway at times, as they must be:")
+		printBackends(w, r.Informing)
+	}
+	fmt.Fprintln(w)
+	for _, l := range r.Ledgers {
+		fmt.Fprintln(w, l)
+	}
+	for _, f := range r.Findings {
+		fmt.Fprintf(w, "%-7s %s  %s: %s: %s\n", f.Severity, f.At.UTC().Format("15:04:05.000"), f.Rule, f.Object, f.Message)
+	}
+	for _, s := range r.Skipped {
+		fmt.Fprintf(w, "skipped %s\n", s)
+	}
+}
+
+func printBackends(w io.Writer, backends []upgradetest.BackendResult) {
+	for _, b := range backends {
+		fmt.Fprintf(w, "%-34s %7d %7d %7d %6d %9.1f %9.1f\n", b.Label(), b.Intended, b.Sent, b.Failed, b.Slow, b.P99Ms, b.MaxMs)
 		for _, d := range b.Disruptions {
-			fmt.Fprintf(w, "  %s  %.0f to %.0f ms  %s  %s\n", d.From.UTC().Format("15:04:05.000"), d.AtLeastMs, d.AtMostMs, d.Reason, d.During)
+			fmt.Fprintf(w, "  %s  %.0f to %.0f ms  %s  %s", d.From.UTC().Format("15:04:05.000"), d.AtLeastMs, d.AtMostMs, d.Reason, d.During)
+			if d.Cause != "" && d.Cause != d.During {
+				fmt.Fprintf(w, "  (%s)", d.Cause)
+			}
+			fmt.Fprintln(w)
 		}
 	}
 }
 
 func newUpgradeTestReport(a *app) *cobra.Command {
 	var out output
+	var artifacts string
 	cmd := &cobra.Command{
 		Use:     "report SAMPLES",
 		Short:   "Evaluate a recording again, without a cluster",
-		Example: "  slipway upgrade-test report upgrade-test/samples -o json",
+		Example: "  slipway upgrade-test report upgrade-test/samples -o json\n  slipway upgrade-test report upgrade-test/samples --artifacts again",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := out.check(); err != nil {
@@ -224,9 +235,15 @@ func newUpgradeTestReport(a *app) *cobra.Command {
 			if err != nil {
 				return usage(err)
 			}
+			if artifacts != "" {
+				if err := session.Write(artifacts, args[0], res); err != nil {
+					return err
+				}
+			}
 			return out.print(a.Out, result{value: res, text: func(w io.Writer) { printUpgradeResult(w, res) }})
 		},
 	}
+	cmd.Flags().StringVar(&artifacts, "artifacts", "", "folder to write upgrade.json, JUnit and timeline.html into as well")
 	out.addFlag(cmd)
 	return cmd
 }
