@@ -42,6 +42,7 @@ lint:
 	go vet ./...
 	go run $(STATICCHECK) ./...
 
+# Left alone, the fuzzer spends its time on making long inputs shorter.
 FUZZTIME ?= 1m
 fuzz:
 	@set -e; for pkg in $$(go list ./...); do \

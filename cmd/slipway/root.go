@@ -30,8 +30,9 @@ configuration; 3 the host or a service failed; 4 inconclusive.
 
 Environment: SLIPWAY_DISTRO, SLIPWAY_STATE_DIR, SLIPWAY_REGISTRY, SLIPWAY_INSECURE
 and SLIPWAY_ENGINE stand in for the flags of these names; COSIGN_PASSWORD opens the
-signing key; SLIPWAY_VERIFY_KEYS lists public keys to trust in place of the own one;
-KUBECONFIG names a cluster.`,
+signing key, SLIPWAY_SIGN_KEY names another one, SLIPWAY_OPENPGP_PASSPHRASE opens that
+of --openpgp-key; SLIPWAY_VERIFY_KEYS lists public keys to trust in place of the own
+one; KUBECONFIG names a cluster.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}

@@ -15,9 +15,9 @@ import (
 )
 
 type selftestOptions struct {
-	cluster, image, server string
-	test                   selftest.Options
-	out                    output
+	cluster, image string
+	test           selftest.Options
+	out            output
 }
 
 func newUpgradeTestSelftest(a *app) *cobra.Command {
