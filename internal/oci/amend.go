@@ -9,6 +9,8 @@ import (
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/slipway-release/slipway/internal/clock"
 )
 
 // looks is how often a change to something shared is looked at before it counts
@@ -19,7 +21,7 @@ const looks = 3
 // before we wrote: as our own turn took.
 func settle(ctx context.Context, turn time.Duration) error {
 	wait := max(turn, 20*time.Millisecond)
-	return sleep(ctx, wait/2+rand.N(wait))
+	return clock.Sleep(ctx, wait/2+rand.N(wait))
 }
 
 // Amend changes the image under a tag that others may change at the same time.

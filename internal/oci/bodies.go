@@ -11,6 +11,8 @@ import (
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/slipway-release/slipway/internal/clock"
 )
 
 // bufferedAnswer is the size up to which an answer is read whole before it is
@@ -102,7 +104,7 @@ func (r *resuming) resume(broke error) error {
 	}
 	r.body.Close()
 	r.body = http.NoBody
-	if err := sleep(ctx, r.transport.patience.before(r.broken+1, 0)); err != nil {
+	if err := clock.Sleep(ctx, r.transport.patience.before(r.broken+1, 0)); err != nil {
 		return err
 	}
 	req := r.request.Clone(ctx)

@@ -14,6 +14,8 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"github.com/slipway-release/slipway/internal/clock"
 )
 
 // Here are the parts that copies between stores are made of. Manifests are handed
@@ -192,7 +194,7 @@ func (r *Registry) send(ctx context.Context, repo name.Repository, d v1.Descript
 		if err == nil || ctx.Err() != nil || errors.Is(err, ErrNotFound) || attempt == r.patience.attempts || !worthAnotherUpload(err) {
 			return err
 		}
-		if err := sleep(ctx, r.patience.before(attempt+1, asked.retryAfter)); err != nil {
+		if err := clock.Sleep(ctx, r.patience.before(attempt+1, asked.retryAfter)); err != nil {
 			return err
 		}
 	}

@@ -14,6 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/slipway-release/slipway/internal/clock"
 )
 
 // incoming is the folder of a layout in which files are written before they get
@@ -177,7 +179,7 @@ func (d *layoutDir) lock(ctx context.Context) (unlock func(), err error) {
 			f.Close()
 			return nil, fmt.Errorf("locking it: %w", err)
 		}
-		if err := sleep(ctx, 5*time.Millisecond); err != nil {
+		if err := clock.Sleep(ctx, 5*time.Millisecond); err != nil {
 			f.Close()
 			return nil, err
 		}

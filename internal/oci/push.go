@@ -12,6 +12,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/slipway-release/slipway/internal/clock"
 )
 
 // Push stores an image under a reference with a tag or a digest, and returns its
@@ -179,7 +181,7 @@ func (r *Registry) uploadBlob(ctx context.Context, repo name.Repository, blob v1
 		if attempt == r.patience.attempts {
 			return err
 		}
-		if err := sleep(ctx, r.patience.before(attempt+1, asked.retryAfter)); err != nil {
+		if err := clock.Sleep(ctx, r.patience.before(attempt+1, asked.retryAfter)); err != nil {
 			return err
 		}
 	}

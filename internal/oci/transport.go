@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/v1/remote"
+
+	"github.com/slipway-release/slipway/internal/clock"
 )
 
 // patience bounds how often and how long a request is tried.
@@ -96,7 +98,7 @@ func (t *retrying) RoundTrip(req *http.Request) (*http.Response, error) {
 			return resp, err
 		}
 		discard(resp)
-		if err := sleep(ctx, t.patience.before(attempt+1, asked)); err != nil {
+		if err := clock.Sleep(ctx, t.patience.before(attempt+1, asked)); err != nil {
 			return nil, err
 		}
 	}
@@ -217,15 +219,4 @@ func discard(resp *http.Response) {
 	}
 	_, _ = io.CopyN(io.Discard, resp.Body, 64<<10)
 	resp.Body.Close()
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-timer.C:
-		return nil
-	}
 }

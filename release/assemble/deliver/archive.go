@@ -14,12 +14,13 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/slipway-release/slipway/internal/oci"
+	"github.com/slipway-release/slipway/internal/state"
 )
 
 // WriteArchive writes the payload as a tar file of an OCI layout, in which it is
 // found by name. The same payload gives the same bytes. Layers are streamed.
 func (p *Payload) WriteArchive(ctx context.Context, path, name string, epoch time.Time) error {
-	err := beside(path, func(w io.Writer) error {
+	err := state.WriteStream(path, 0o644, func(w io.Writer) error {
 		a := &archive{ctx: ctx, tar: tar.NewWriter(w), epoch: epoch, written: map[v1.Hash]bool{}}
 		if err := a.payload(p, name); err != nil {
 			return err

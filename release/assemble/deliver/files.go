@@ -35,7 +35,7 @@ func (p *Payload) WriteLayer(path string, stdout io.Writer) error {
 	if path == "-" {
 		_, err = io.Copy(stdout, rc)
 	} else {
-		err = beside(path, func(w io.Writer) error {
+		err = state.WriteStream(path, 0o644, func(w io.Writer) error {
 			_, err := io.Copy(w, rc)
 			return err
 		})
@@ -44,33 +44,6 @@ func (p *Payload) WriteLayer(path string, stdout io.Writer) error {
 		return fmt.Errorf("writing the bare layer to %q: %w", path, err)
 	}
 	return nil
-}
-
-// beside writes a file under another name and gives it its own when it is whole.
-func beside(path string, write func(io.Writer) error) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			f.Close()
-			os.Remove(f.Name())
-		}
-	}()
-	if err = write(f); err != nil {
-		return err
-	}
-	if err = f.Chmod(0o644); err != nil {
-		return err
-	}
-	if err = f.Sync(); err != nil {
-		return err
-	}
-	if err = f.Close(); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
 }
 
 // WriteDirectory writes the payload's files into a folder, one folder for each
