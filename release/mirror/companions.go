@@ -67,9 +67,11 @@ func (c *copier) said(ctx context.Context, o origin, m manifest, unput bool, don
 		return err
 	}
 	if unput && len(found.referrers) > 0 {
-		if _, err := c.put(ctx, o, m); err != nil {
+		isNew, err := c.put(ctx, o, m)
+		if err != nil {
 			return err
 		}
+		done.put = isNew
 	}
 	if err := c.companions(ctx, o, m.descriptor.Digest, found, done, depth); err != nil {
 		return err

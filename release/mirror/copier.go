@@ -47,6 +47,7 @@ type imageKey struct {
 // copied says what became of an image.
 type copied struct {
 	new              bool // it was not there before
+	put              bool // its manifest was stored ahead of its tag
 	companions       int
 	companionsCopied int
 }
@@ -88,7 +89,7 @@ func (c *copier) image(ctx context.Context, o origin, tag string, m manifest, de
 		return done, err
 	}
 	how, err := c.name(ctx, o, tag, m, isNew)
-	done.new = isNew && how != oci.Present
+	done.new = isNew && (done.put || how != oci.Present)
 	return done, err
 }
 

@@ -336,6 +336,11 @@ func TestThroughFilesAndBack(t *testing.T) {
 			if r.Bytes < w.set.Bytes() {
 				t.Errorf("%d bytes were copied of %d", r.Bytes, w.set.Bytes())
 			}
+			for _, i := range r.Images {
+				if i.Status != mirror.StatusCopied {
+					t.Errorf("the first run says %+v", i)
+				}
+			}
 			if name == "series" {
 				checkSeries(t, path, 100_000)
 			}
