@@ -53,6 +53,7 @@ func TestBadInput(t *testing.T) {
 		"unknown channel":   {[]string{"graph", "--channel", "stable"}, exitUsage, []string{`"stable"`}},
 		"missing argument":  {[]string{"verify"}, exitUsage, []string{"accepts 1 arg"}},
 		"missing flag":      {[]string{"release", "new"}, exitUsage, []string{"--images", "--from-release"}},
+		"no payload":        {[]string{"release", "info", "a"}, exitUsage, []string{`"a"`, "pull spec"}},
 		"abort nowhere":     {[]string{"cluster", "upgrade", "dev", "--to", "1.0.0", "--abort-at", "200%"}, exitUsage, []string{"--abort-at", "50%"}},
 		"upgrade to what":   {[]string{"cluster", "upgrade", "dev"}, exitUsage, []string{"--to", "--rollback"}},
 		"no such images":    {[]string{"release", "new", "--images", "/nonexistent"}, exitUsage, []string{"/nonexistent"}},

@@ -164,7 +164,11 @@ func (a *app) locatePayload(ctx context.Context, named string) (imageSource, str
 		if err != nil {
 			return nil, "", err
 		}
-		return w.registry, w.reference(named), nil
+		reference := w.reference(named)
+		if _, err := w.registry.Locate(reference); err != nil {
+			return nil, "", usage(fmt.Errorf("reading payload %q: it is neither a version, a digest nor a pull spec, and there is no such file", named))
+		}
+		return w.registry, reference, nil
 	}
 	opts, err := a.registryOptions()
 	if err != nil {

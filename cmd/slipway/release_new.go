@@ -94,7 +94,7 @@ the default is the second in the version's name.`,
 	f.StringToStringVar(&o.display, "component-versions-display-names", nil, "what a version is a version of, KEY=NAME")
 	f.StringSliceVar(&o.include, "include", nil, "components to keep although nothing names them")
 	f.StringSliceVar(&o.exclude, "exclude", nil, "components to leave out")
-	f.BoolVar(&o.prune, "prune", false, "leave out components that bring no manifests and that no manifest names (default: with --from-image-stream-file and --from-release)")
+	f.BoolVar(&o.prune, "prune", false, "leave out components that bring no manifests and that no manifest names (default: with --from-image-stream-file; a payload was pruned when it was made)")
 	f.StringVar(&o.base, "to-image-base", "", "image that the payload is put on, or scratch")
 	f.StringVar(&o.baseTag, "to-image-base-tag", "", "component that the payload is put on (default: the distribution's, that of --from-release, else cluster-version-operator)")
 	f.BoolVar(&o.keepList, "keep-manifest-list", false, "make a payload for every platform of the base, and an index of them")

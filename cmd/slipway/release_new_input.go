@@ -116,7 +116,6 @@ func (i *newInputs) read(ctx context.Context, a *app, fetch input.Fetcher, exclu
 		in.prunes = true
 		in.set, err = fetch.ImageStream(ctx, i.stream, i.referenceMode, exclude...)
 	case i.payload != "":
-		in.prunes = true
 		return i.readPayload(ctx, a, in)
 	default:
 		in.set = &input.Set{}

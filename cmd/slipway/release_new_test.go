@@ -87,8 +87,8 @@ func TestReleaseNewFromEveryInput(t *testing.T) {
 	}
 	for name, args := range map[string][]string{
 		"stream":  {"-f", g.path("stream.json"), "--prune=false"},
-		"release": {"--from-release", repository + ":4.15.0", "--prune=false"},
-		"layout":  {"--from-release", "oci:" + g.path("layout") + ":4.15.0", "--prune=false"},
+		"release": {"--from-release", repository + ":4.15.0"},
+		"layout":  {"--from-release", "oci:" + g.path("layout") + ":4.15.0"},
 		"folder":  {"--from-dir", g.path("components")},
 	} {
 		dir := g.path("files-" + name)
