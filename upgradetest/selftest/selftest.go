@@ -238,8 +238,11 @@ func measure(disruptions []upgradetest.Disruption, every int, interval time.Dura
 	first, last := disruptions[0], disruptions[len(disruptions)-1]
 	if every > 0 {
 		blind := 2 * float64(every) * ms(interval)
-		m := Bounds{AtLeast: max(ms(last.From.Sub(first.To)), 0), AtMost: ms(last.To.Sub(first.From)) + blind}
-		return m, blind + 4*ms(interval) + 4*edge
+		whole := ms(last.To.Sub(first.From))
+		// Several samples in a row may have met it, so the uncertain edges of a
+		// disruption, and not all of it, lie outside of what is certain.
+		uncertain := (first.AtMostMs - first.AtLeastMs + last.AtMostMs - last.AtLeastMs) / 2
+		return Bounds{AtLeast: max(whole-uncertain, 0), AtMost: whole + blind}, blind + 2*ms(interval) + 2*edge
 	}
 	longest := first
 	for _, d := range disruptions {
