@@ -86,6 +86,9 @@ func (n *nightly) report(ctx context.Context, res *pipelines.Result) (*report.Re
 	if err != nil {
 		return nil, err
 	}
+	if err := n.addTimeline(r); err != nil {
+		return nil, err
+	}
 	for _, b := range built {
 		r.Images = append(r.Images, report.Image{Component: b.Component, Digest: b.Digest, Cached: b.Cached, Seconds: b.Seconds})
 	}
@@ -96,6 +99,17 @@ func (n *nightly) report(ctx context.Context, res *pipelines.Result) (*report.Re
 		return nil, err
 	}
 	return r, r.Write(dir)
+}
+
+// addTimeline draws the recording of the upgrade, when there is one.
+func (n *nightly) addTimeline(r *report.Report) error {
+	samples := filepath.Join(n.workDir(), "upgrade", "samples")
+	if _, err := os.Stat(samples); err != nil || r.Upgrade == nil {
+		return nil
+	}
+	var err error
+	r.Timeline, err = upgradetest.TimelineFragment(samples, *r.Upgrade)
+	return err
 }
 
 func (n *nightly) workDir() string {

@@ -27,8 +27,10 @@ type Report struct {
 	Images      []Image             `json:"images"`
 	Conformance *e2e.Result         `json:"conformance,omitempty"`
 	Upgrade     *upgradetest.Result `json:"upgrade,omitempty"`
-	Channels    []Channel           `json:"channels"`
-	Evidence    []Evidence          `json:"evidence"`
+	// Timeline is the upgrade's time line for the page, or empty.
+	Timeline template.HTML `json:"-"`
+	Channels []Channel     `json:"channels"`
+	Evidence []Evidence    `json:"evidence"`
 	// Reasons say why the verdict is what it is, one sentence for each check.
 	Reasons []string `json:"reasons,omitempty"`
 }

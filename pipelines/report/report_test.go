@@ -79,6 +79,19 @@ func TestPageTellsTheRoute(t *testing.T) {
 	}
 }
 
+// The time line lists the disruptions itself.
+func TestPageWithATimeline(t *testing.T) {
+	r := example()
+	r.Timeline = "<div>the time line</div>"
+	page, err := r.HTML()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := string(page); !strings.Contains(s, "<div>the time line</div>") || strings.Contains(s, ">Disruptions<") {
+		t.Error("the page lacks the time line, or tells the disruptions twice")
+	}
+}
+
 func TestPageIsSafeAndSelfContained(t *testing.T) {
 	page, err := example().HTML()
 	if err != nil {
