@@ -79,6 +79,7 @@ func (s *terminal) control(args string, verb byte) {
 		s.screen[s.line()] = string([]rune(s.screen[s.row])[:s.col])
 	case 'J':
 		s.screen = s.screen[:s.line()+1]
+		s.screen[s.row] = string([]rune(s.screen[s.row])[:s.col])
 	case 'm', 'h', 'l':
 	default:
 		s.t.Errorf("unknown sequence ESC [ %s %c", args, verb)
