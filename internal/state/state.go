@@ -19,10 +19,14 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // ErrLocked says that another process works on the same state directory.
 var ErrLocked = errors.New("another slipway run holds the state directory")
+
+// ErrBusy says that another process changes the same folder.
+var ErrBusy = errors.New("another process has been at work in it")
 
 // Dir is a state directory.
 type Dir struct{ root string }
@@ -108,6 +112,44 @@ func (d *Dir) Lock() (func(), error) {
 		_, _ = f.WriteAt([]byte(fmt.Sprintln(os.Getpid())), 0)
 	}
 	return func() { f.Close() }, nil
+}
+
+// lockWait is how long LockFolder waits for others, lockPause how long before it looks again.
+const (
+	lockWait  = 10 * time.Second
+	lockPause = 5 * time.Millisecond
+)
+
+// LockFolder takes any folder and returns how to give it back: shared with other readers,
+// or for a writer alone. It leaves nothing in the folder, and the kernel gives it back when
+// the process dies. Whoever has it works for moments; after ten seconds the error wraps
+// ErrBusy.
+func LockFolder(path string, shared bool) (func(), error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	how := syscall.LOCK_EX
+	if shared {
+		how = syscall.LOCK_SH
+	}
+	for end := time.Now().Add(lockWait); ; time.Sleep(lockPause) {
+		err = syscall.Flock(int(f.Fd()), how|syscall.LOCK_NB)
+		if err == nil {
+			return func() { f.Close() }, nil
+		}
+		if errors.Is(err, syscall.EINTR) {
+			continue
+		}
+		if !errors.Is(err, syscall.EWOULDBLOCK) || time.Now().After(end) {
+			break
+		}
+	}
+	f.Close()
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		err = fmt.Errorf("%w for %s; try again when it is done", ErrBusy, lockWait)
+	}
+	return nil, fmt.Errorf("locking folder %q: %w", path, err)
 }
 
 // WriteFile writes a file so that after a crash either the old or the new

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/slipway-release/slipway/internal/state"
 )
@@ -135,5 +136,42 @@ func TestWriteFileFailureLeavesTheOld(t *testing.T) {
 	entries, _ := os.ReadDir(dir)
 	if len(entries) != 1 {
 		t.Errorf("a file was left beside: %v", entries)
+	}
+}
+
+// Readers share a folder, a writer has it alone, and nothing is left in it.
+func TestLockFolder(t *testing.T) {
+	dir := t.TempDir()
+	var readers []func()
+	for range 2 {
+		unlock, err := state.LockFolder(dir, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		readers = append(readers, unlock)
+	}
+	wrote := make(chan error, 1)
+	go func() {
+		unlock, err := state.LockFolder(dir, false)
+		if err == nil {
+			defer unlock()
+		}
+		wrote <- err
+	}()
+	readers[0]()
+	select {
+	case err := <-wrote:
+		t.Fatalf("the writer did not wait for the second reader: %v", err)
+	case <-time.After(100 * time.Millisecond):
+	}
+	readers[1]()
+	if err := <-wrote; err != nil {
+		t.Fatal(err)
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+		t.Errorf("it left %v, %v", left, err)
+	}
+	if _, err := state.LockFolder(filepath.Join(dir, "none"), true); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("no folder: %v", err)
 	}
 }
