@@ -109,7 +109,12 @@ func (r *resuming) resume(broke error) error {
 	}
 	req := r.request.Clone(ctx)
 	req.Header.Set("Range", fmt.Sprintf("bytes=%d-", r.offset))
+	p, err := gateOf(req.URL.Host).beside(ctx)
+	if err != nil {
+		return err
+	}
 	resp, err := r.transport.inner.RoundTrip(req)
+	p.tell(r.transport.patience, r.broken, resp, err)
 	if err == nil && r.transport.renew != nil && (resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden) {
 		discard(resp)
 		resp, err = r.transport.renew(req)

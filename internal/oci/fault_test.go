@@ -15,7 +15,7 @@ import (
 const canonical = "registry.example.internal/skiff"
 
 // quick is patience for tests: the same number of attempts, shorter pauses.
-var quick = oci.WithPatience(6, 5*time.Millisecond, 3*time.Second, 20*time.Second)
+var quick = oci.WithPatience(6, 5*time.Millisecond, 3*time.Second, 2*time.Minute)
 
 func client(t *testing.T, addr string, opts ...oci.Option) *oci.Registry {
 	t.Helper()

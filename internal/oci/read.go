@@ -65,8 +65,9 @@ func (r *Registry) Descriptor(ctx context.Context, ref string) (v1.Descriptor, e
 			return *d, nil
 		}
 		// A registry may answer HEAD with less than it should; GET says what is wrong.
+		// One that takes no more requests says the same to both.
 		var status *transport.Error
-		if errors.As(err, &status) && status.StatusCode == http.StatusNotFound {
+		if errors.As(err, &status) && (status.StatusCode == http.StatusNotFound || status.StatusCode == http.StatusTooManyRequests) {
 			return v1.Descriptor{}, failure("resolving image", ref, "in", located.Context(), err)
 		}
 		full, err := r.puller.Get(ctx, located)

@@ -37,6 +37,16 @@ func (p patience) before(n int, asked time.Duration) time.Duration {
 	return max(wait, min(asked, p.limit))
 }
 
+// tries returns how often a request is sent that a host refused. One that says when
+// to come back is there and will serve: which request it refuses again is chance, so
+// that a single one may meet all refusals of a busy minute.
+func (p patience) tries(asked time.Duration) int {
+	if asked > 0 {
+		return 3 * p.attempts
+	}
+	return p.attempts
+}
+
 // exhaustedError is a failure of the network that outlasted all attempts.
 type exhaustedError struct {
 	attempts int
@@ -83,7 +93,7 @@ var _ http.RoundTripper = (*retrying)(nil)
 func (t *retrying) RoundTrip(req *http.Request) (*http.Response, error) {
 	ctx := req.Context()
 	for attempt := 1; ; attempt++ {
-		resp, err := t.once(req, attempt)
+		resp, err := t.paced(req, attempt)
 		asked, again := judge(resp, err)
 		if h, ok := ctx.Value(hintKey{}).(*hint); ok && asked > 0 {
 			h.retryAfter = asked
@@ -91,17 +101,60 @@ func (t *retrying) RoundTrip(req *http.Request) (*http.Response, error) {
 		if !again || !repeatable(req) || ctx.Err() != nil {
 			return resp, err
 		}
-		if attempt == t.patience.attempts {
+		if attempt >= t.patience.tries(asked) {
 			if err != nil && attempt > 1 {
 				err = &exhaustedError{attempts: attempt, err: err}
 			}
 			return resp, err
 		}
 		discard(resp)
+		if tooMany(resp) {
+			continue // the gate keeps it as long as it must wait
+		}
 		if err := clock.Sleep(ctx, t.patience.before(attempt+1, asked)); err != nil {
 			return nil, err
 		}
 	}
+}
+
+// paced sends the request when the host's gate lets it pass, and tells the gate
+// when the host finds that there are too many.
+func (t *retrying) paced(req *http.Request, attempt int) (*http.Response, error) {
+	ctx := req.Context()
+	gate := gateOf(req.URL.Host)
+	var p pass
+	var err error
+	if repeatable(req) {
+		p, err = gate.enter(ctx, attempt)
+	} else {
+		p, err = gate.beside(ctx)
+	}
+	if err != nil {
+		return nil, err
+	}
+	resp, err := t.once(req, attempt)
+	p.tell(t.patience, attempt, resp, err)
+	return resp, err
+}
+
+// tell gives a pass back with what came of its request.
+func (p pass) tell(patience patience, attempt int, resp *http.Response, err error) {
+	asked, _ := judge(resp, err)
+	switch {
+	case err != nil:
+		p.failed()
+	case tooMany(resp):
+		p.refused(patience.before(attempt+1, asked))
+	default:
+		p.answered()
+	}
+}
+
+// tooMany says whether an answer is about the number of requests, and not about this
+// one.
+func tooMany(resp *http.Response) bool {
+	return resp != nil && (resp.StatusCode == http.StatusTooManyRequests ||
+		resp.StatusCode == http.StatusServiceUnavailable && resp.Header.Get("Retry-After") != "")
 }
 
 // once sends the request, and reads a short answer to its end, so that one that
