@@ -46,9 +46,17 @@ type Selection struct {
 	// MajorVersion of the release is compared with release.openshift.io/major-version, a
 	// comma list in which -N is refused. Zero: it is not compared.
 	MajorVersion uint64
+	// Overrides leave out objects that the cluster's administrator manages.
+	Overrides []Override
 	// Capabilities leave out objects whose capability.openshift.io/name, joined by
 	// "+", names one that is not on. Nil: objects of all capabilities are chosen.
 	Capabilities *Capabilities
+}
+
+// Override is an object that its cluster's administrator took over from the
+// cluster-version operator: spec.overrides of a ClusterVersion with unmanaged.
+type Override struct {
+	Group, Kind, Namespace, Name string
 }
 
 // Capabilities are the optional parts of a cluster.
@@ -59,6 +67,15 @@ type Capabilities struct {
 	Enabled []string
 }
 
+// With returns the capabilities with more of them known and on.
+func (c *Capabilities) With(names ...string) *Capabilities {
+	more := &Capabilities{Enabled: slices.Concat(c.Enabled, names)}
+	if c.Known != nil {
+		more.Known = slices.Concat(c.Known, names)
+	}
+	return more
+}
+
 // Included reports whether an object belongs into a cluster, and if not, why:
 // all reasons, joined by "; ". The rules are those of the cluster-version operator; besides, a
 // selection without profile takes objects without any annotation as well.
@@ -66,7 +83,7 @@ func Included(o Object, s Selection) (included bool, reason string) {
 	annotations := o.Annotations()
 	var reasons []string
 	for _, check := range []func(Object, map[string]string) string{
-		s.excluded, s.checkFeatures, s.checkMajorVersion, s.checkProfile, s.checkCapabilities,
+		s.excluded, s.checkFeatures, s.checkMajorVersion, s.checkProfile, s.checkCapabilities, s.checkOverrides,
 	} {
 		if reason := check(o, annotations); reason != "" {
 			reasons = append(reasons, reason)
@@ -197,6 +214,12 @@ func (s Selection) checkMajorVersion(o Object, annotations map[string]string) st
 	return ""
 }
 
+// ForMajorVersion reports whether the object belongs into releases of a major version,
+// by release.openshift.io/major-version.
+func (o Object) ForMajorVersion(major uint64) bool {
+	return Selection{MajorVersion: major}.checkMajorVersion(o, o.Annotations()) == ""
+}
+
 func parseMajorVersions(annotation string) (wanted, refused []uint64, problem string) {
 	for _, item := range listed(annotation) {
 		digits, negative := strings.CutPrefix(item, "-")
@@ -239,6 +262,13 @@ func (s Selection) checkCapabilities(o Object, _ map[string]string) string {
 		reasons = append(reasons, "capabilities that are off: "+strings.Join(off, ", "))
 	}
 	return strings.Join(reasons, "; ")
+}
+
+func (s Selection) checkOverrides(o Object, _ map[string]string) string {
+	if slices.Contains(s.Overrides, Override{o.Group(), o.Kind, o.Namespace, o.Name}) {
+		return "spec.overrides of the cluster's ClusterVersion says that it is unmanaged"
+	}
+	return ""
 }
 
 // listed returns the items of a comma list, without white space and empty ones.

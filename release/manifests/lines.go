@@ -27,25 +27,59 @@ func (o Object) Lines() Lines {
 // lead to it: Of("spec", "containers", 0, "image"). Where the way ends early, it is the line of the
 // last value on it. Keys that a merge brings are not looked for.
 func (l Lines) Of(path ...any) int {
+	_, line := l.find(path)
+	return line
+}
+
+// Within returns the lines of a YAML document that an object holds as a text, like a
+// ConfigMap does, under path. Only a text written as a block (|) has lines of its own;
+// of any other, they all are the line of the text.
+func (l Lines) Within(path ...any) Lines {
+	n, line := l.find(path)
+	inner := Lines{first: line}
+	if n == nil || !isBlock(n) {
+		return inner
+	}
+	var document yaml.Node
+	if yaml.Unmarshal([]byte(n.Value), &document) == nil && len(document.Content) > 0 {
+		inner.root, inner.shift = document.Content[0], n.Line+l.shift
+	}
+	return inner
+}
+
+// OfText returns the line of the nth line, from 1, of a text under path. As with Within, only
+// a block has lines of its own.
+func (l Lines) OfText(n int, path ...any) int {
+	text, line := l.find(path)
+	if text == nil || !isBlock(text) || n < 1 {
+		return line
+	}
+	return text.Line + l.shift + min(n, strings.Count(text.Value, "\n")+1)
+}
+
+func isBlock(n *yaml.Node) bool {
+	return n.Kind == yaml.ScalarNode && n.Style&yaml.LiteralStyle != 0
+}
+
+// find follows a path: the value at its end, nil where it ends early, and the line of
+// the last key or item on it.
+func (l Lines) find(path []any) (*yaml.Node, int) {
 	if l.root == nil {
-		return l.first
+		return nil, l.first
 	}
 	n, line := l.root, l.root.Line
 	for _, step := range path {
-		n = resolve(n)
-		if n == nil {
-			break
-		}
 		var next *yaml.Node
+		n = resolve(n)
 		switch step := step.(type) {
 		case string:
-			for i := 0; n.Kind == yaml.MappingNode && i+1 < len(n.Content); i += 2 {
+			for i := 0; n != nil && n.Kind == yaml.MappingNode && i+1 < len(n.Content); i += 2 {
 				if n.Content[i].Value == step {
 					line, next = n.Content[i].Line, n.Content[i+1]
 				}
 			}
 		case int:
-			if n.Kind == yaml.SequenceNode && step >= 0 && step < len(n.Content) {
+			if n != nil && n.Kind == yaml.SequenceNode && step >= 0 && step < len(n.Content) {
 				next = n.Content[step]
 				line = next.Line
 			}
@@ -54,7 +88,7 @@ func (l Lines) Of(path ...any) int {
 			break
 		}
 	}
-	return line + l.shift
+	return resolve(n), line + l.shift
 }
 
 // Containing returns the line of the first value in which a text stands, or else

@@ -151,6 +151,63 @@ spec:
 	}
 }
 
+func TestLinesOfTexts(t *testing.T) {
+	objects, err := manifests.Parse([]byte(`apiVersion: v1
+kind: ConfigMap
+metadata: {name: a, namespace: b}
+data:
+  block: |
+
+    # a comment
+    args:
+      v: "2"
+      list: [1,
+        2]
+  folded: >
+    args:
+      v: 2
+  quoted: "args:\n  v: 2"
+  broken: |
+    args: [
+    more
+  number: 7
+`), "f.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := objects[0].Lines()
+	for _, tc := range []struct {
+		key  string
+		path []any
+		want int
+	}{
+		{"block", []any{"args"}, 8},
+		{"block", []any{"args", "v"}, 9},
+		{"block", []any{"args", "list", 1}, 11},
+		{"block", []any{"args", "nothing"}, 8},
+		{"block", nil, 8},
+		{"folded", []any{"args", "v"}, 12},
+		{"quoted", []any{"args", "v"}, 15},
+		{"broken", []any{"args", "v"}, 16},
+		{"number", []any{"args"}, 19},
+		{"nothing", []any{"args"}, 4},
+	} {
+		if got := lines.Within("data", tc.key).Of(tc.path...); got != tc.want {
+			t.Errorf("%s, %v: line %d, want %d", tc.key, tc.path, got, tc.want)
+		}
+	}
+	for _, tc := range []struct {
+		key     string
+		n, want int
+	}{
+		{"block", 1, 6}, {"block", 3, 8}, {"block", 0, 5}, {"broken", 2, 18}, {"quoted", 2, 15}, {"nothing", 2, 4},
+	} {
+		if got := lines.OfText(tc.n, "data", tc.key); got != tc.want {
+			t.Errorf("line %d of %s is %d, want %d", tc.n, tc.key, got, tc.want)
+		}
+	}
+}
+
 // bomb is small as text and billions of values when aliases are followed.
 func bomb() string {
 	var b strings.Builder

@@ -57,6 +57,12 @@ func CheckFileName(file string) error {
 	return problems.Err()
 }
 
+// RolloutSelection is the kind of cluster that Plan chooses manifests for: of any
+// profile, with the default features and all capabilities.
+func RolloutSelection() Selection {
+	return Selection{FeatureSet: DefaultFeatureSet, FeatureGates: []string{}}
+}
+
 // Plan parses all manifests of a payload and orders them as the cluster-version
 // operator does: files by name; run levels one after the other; components of a run level
 // side by side; files of a component one after the other. A Job stands in a run level
@@ -69,7 +75,7 @@ func Plan(files []release.File) ([]RunLevel, error) {
 		return nil, err
 	}
 	chosen := slices.DeleteFunc(objects, func(o Object) bool {
-		included, _ := Included(o, Selection{FeatureSet: DefaultFeatureSet, FeatureGates: []string{}})
+		included, _ := Included(o, RolloutSelection())
 		return !included
 	})
 	// Variants for different profiles are left, and only one of them can be applied.
