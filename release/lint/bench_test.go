@@ -21,7 +21,7 @@ func many() []release.File {
 		for n := 2; n < 12; n++ {
 			name := fmt.Sprintf("web-%d", n)
 			text := ""
-			for _, f := range files(deployment("replicas: 2", probed+"\nserviceAccountName: web") + svc + pdb("maxUnavailable: 1")) {
+			for _, f := range files(deployment("replicas: 2", probed+"\nserviceAccountName: web\n"+spread) + svc + pdb("maxUnavailable: 1")) {
 				text += string(f.Data)
 			}
 			add(n, replaceAll(text, "name: web, namespace: default", "name: "+name+", namespace: "+namespace, "app: web", "app: "+name))

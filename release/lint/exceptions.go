@@ -10,6 +10,8 @@ import (
 	"time"
 
 	yaml "go.yaml.in/yaml/v3"
+
+	"github.com/slipway-release/slipway/internal/wildcard"
 )
 
 // AnnotationPrefix begins the annotations by which an object is excepted from a
@@ -160,34 +162,13 @@ func (e *Exception) matches(f Finding) bool {
 	if r, ok := Find(e.Rule); !ok || r.ID != f.ID {
 		return false
 	}
-	if e.Object != "" && !wild(e.Object, f.Object) {
+	if e.Object != "" && !wildcard.Match(e.Object, f.Object) {
 		return false
 	}
 	if e.inside {
 		return e.at.file == f.name
 	}
-	return e.File == "" || wild(e.File, f.File) || wild("*/"+e.File, f.File)
-}
-
-// wild compares a text with a pattern in which * stands for any characters.
-func wild(pattern, text string) bool {
-	parts := strings.Split(pattern, "*")
-	if len(parts) == 1 {
-		return pattern == text
-	}
-	if !strings.HasPrefix(text, parts[0]) {
-		return false
-	}
-	text = text[len(parts[0]):]
-	last := len(parts) - 1
-	for _, part := range parts[1:last] {
-		i := strings.Index(text, part)
-		if i < 0 {
-			return false
-		}
-		text = text[i+len(part):]
-	}
-	return strings.HasSuffix(text, parts[last])
+	return e.File == "" || wildcard.Match(e.File, f.File) || wildcard.Match("*/"+e.File, f.File)
 }
 
 // parseAnnotation reads "reason; until=2027-01-31".

@@ -3,29 +3,25 @@ package lint
 import (
 	"cmp"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/slipway-release/slipway/internal/sarif"
 	"github.com/slipway-release/slipway/release"
 	"github.com/slipway-release/slipway/release/manifests"
 )
 
 // Level is how much a finding weighs.
-type Level string
+type Level = sarif.Level
 
-// The levels, the gravest first. They bear the names that SARIF gives them.
+// The levels, the gravest first.
 const (
-	Error   Level = "error"
-	Warning Level = "warning"
-	Note    Level = "note"
+	Error   = sarif.Error
+	Warning = sarif.Warning
+	Note    = sarif.Note
 )
-
-// atLeast reports whether l is as grave as other, or graver.
-func (l Level) atLeast(other Level) bool {
-	order := []Level{Note, Warning, Error}
-	return slices.Index(order, l) >= slices.Index(order, other)
-}
 
 // Options says what the manifests are judged by.
 type Options struct {
@@ -42,6 +38,11 @@ type Options struct {
 	// Origin turns the name of a payload's file into what findings call it, such
 	// as the path it was read from. Nil: the name itself.
 	Origin func(file string) string
+	// From are payloads that clusters are upgraded from to this one, each in one step: every
+	// step is judged as well.
+	From []*release.Payload
+	// BothWays judges the steps back too, as after an upgrade that was broken off.
+	BothWays bool
 	// Exceptions are those of files; objects bring more in their annotations.
 	Exceptions []Exception
 	// Now decides which exceptions have expired. Zero: the clock. Whoever must come to the same
@@ -56,7 +57,9 @@ type Finding struct {
 	Level     Level      `json:"level"`
 	Object    string     `json:"object,omitempty"` // "Deployment kube-system/coredns"
 	File      string     `json:"file,omitempty"`
-	Line      int        `json:"line,omitempty"` // from 1; 0 when it concerns the whole file
+	Line      int        `json:"line,omitempty"`  // from 1; 0 when it concerns the whole file
+	Field     string     `json:"field,omitempty"` // of the object: spec.replicas, data["settings.yaml"].args
+	Hop       string     `json:"hop,omitempty"`   // of an upgrade that was judged: "VERSION to VERSION"
 	Message   string     `json:"message"`
 	Fix       string     `json:"fix"`
 	Exception *Exception `json:"exception,omitempty"` // why it is not counted
@@ -80,6 +83,7 @@ type Report struct {
 	Profile    string    `json:"profile,omitempty"`
 	Files      int       `json:"files"`
 	Objects    int       `json:"objects"`
+	Hops       []string  `json:"hops,omitempty"` // upgrades that were judged, "VERSION to VERSION"
 	Counts     Counts    `json:"counts"`
 	Findings   []Finding `json:"findings"` // sorted by file, line and rule
 	Excepted   []Finding `json:"excepted"`
@@ -88,7 +92,7 @@ type Report struct {
 // Failed reports whether there is a finding of this level or a graver one that no
 // exception covers.
 func (r Report) Failed(at Level) bool {
-	return slices.ContainsFunc(r.Findings, func(f Finding) bool { return f.Level.atLeast(at) })
+	return slices.ContainsFunc(r.Findings, func(f Finding) bool { return f.Level.AtLeast(at) })
 }
 
 // Run judges the files of a release, by the names they have in its payload. refs are
@@ -139,7 +143,7 @@ func (l *Linter) Report() Report {
 	}
 	report := Report{
 		APIVersion: "slipway.dev/v1alpha1", Kind: "LintReport", Kubernetes: p.kubernetes.String(), Profile: p.options.Profile,
-		Files: len(p.files), Objects: len(p.objects), Findings: []Finding{}, Excepted: []Finding{},
+		Files: len(p.files), Objects: len(p.objects), Hops: p.judged, Findings: []Finding{}, Excepted: []Finding{},
 	}
 	report.divide(p.findings(raised), p.exceptions())
 	return report
@@ -174,7 +178,7 @@ func (r *Report) divide(findings []Finding, x *exceptions) {
 
 func sortFindings(findings []Finding) {
 	slices.SortStableFunc(findings, func(a, b Finding) int {
-		return cmp.Or(strings.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), strings.Compare(a.ID, b.ID), strings.Compare(a.Message, b.Message))
+		return cmp.Or(strings.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), strings.Compare(a.ID, b.ID), strings.Compare(a.Hop, b.Hop), strings.Compare(a.Message, b.Message))
 	})
 }
 
@@ -187,6 +191,12 @@ type place struct {
 	of   *manifests.Object
 	path []any  // as for manifests.Lines.Of; empty: the object's first line
 	text string // what the value holds, in the place of a path
+
+	// The value at path may be a text with places of its own:
+	within []any // the way to a value of the YAML document that it is
+	nth    int   // its line, from 1
+
+	hop string
 }
 
 // at is the place of a value of an object.
@@ -219,17 +229,50 @@ func (p *payload) findings(raised []raise) []Finding {
 		if key := at.key(); key != last {
 			last, lines = key, at.of.Lines()
 		}
-		if at.text != "" {
-			at.line = lines.Containing(at.text)
-		} else {
-			at.line = lines.Of(at.path...)
-		}
+		at.line = at.in(lines)
 	}
 	found := make([]Finding, 0, len(raised))
 	for _, r := range raised {
 		found = append(found, p.finding(r.rule, r.at, r.message))
 	}
 	return found
+}
+
+// in looks the place up in the lines of its object.
+func (a place) in(lines manifests.Lines) int {
+	switch {
+	case a.text != "":
+		return lines.Containing(a.text)
+	case len(a.within) > 0:
+		return lines.Within(a.path...).Of(a.within...)
+	case a.nth > 0:
+		return lines.OfText(a.nth, a.path...)
+	}
+	return lines.Of(a.path...)
+}
+
+// plainKey needs no quotes within the name of a field.
+var plainKey = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
+
+// field names the value as people write it: spec.template.spec.containers[0].
+func (a place) field() string {
+	var b strings.Builder
+	for _, step := range slices.Concat(a.path, a.within) {
+		switch step := step.(type) {
+		case int:
+			fmt.Fprintf(&b, "[%d]", step)
+		case string:
+			switch {
+			case !plainKey.MatchString(step):
+				fmt.Fprintf(&b, "[%q]", step)
+			case b.Len() == 0:
+				b.WriteString(step)
+			default:
+				b.WriteString("." + step)
+			}
+		}
+	}
+	return b.String()
 }
 
 func (a place) key() string {
@@ -242,6 +285,6 @@ func (a place) key() string {
 func (p *payload) finding(r *Rule, at place, message string) Finding {
 	return Finding{
 		ID: r.ID, Rule: r.Name, Level: r.Level, Object: at.object, File: p.options.Origin(at.file), Line: at.line,
-		Message: message, Fix: r.Fix, name: at.file,
+		Field: at.field(), Hop: at.hop, Message: message, Fix: r.Fix, name: at.file,
 	}
 }

@@ -31,6 +31,9 @@ type payload struct {
 	workloads   []*workload
 	services    []*service
 	budgets     []*budget
+	control     *controlPlane // nil: nothing is known of it
+	hops        []hopProblem
+	judged      []string // names of the hops
 }
 
 type groupKind struct{ group, kind string }
@@ -52,7 +55,7 @@ func (p *payload) prepare() {
 	p.byKind, p.definitions, p.namespaces = map[groupKind][]manifests.Object{}, map[groupKind][]manifests.Object{}, map[string][]manifests.Object{}
 	slices.SortStableFunc(p.objects, func(a, b manifests.Object) int { return strings.Compare(a.File, b.File) })
 	for _, object := range p.objects {
-		if included, _ := manifests.Included(object, manifests.Selection{Profile: p.options.Profile}); !included || object.Deleted() {
+		if !p.included(object) || object.Deleted() {
 			continue
 		}
 		p.applied = append(p.applied, object)
@@ -68,6 +71,14 @@ func (p *payload) prepare() {
 		p.namespaces[n.Name] = append(p.namespaces[n.Name], n)
 	}
 	p.readWorkloads()
+	p.control = p.readControlPlane()
+	p.judgeHops()
+}
+
+// included reports whether clusters of the profile have to do with an object.
+func (p *payload) included(o manifests.Object) bool {
+	included, _ := manifests.Included(o, manifests.Selection{Profile: p.options.Profile})
+	return included
 }
 
 // slim leaves out of a definition the schemas of its versions, which are most of
@@ -79,7 +90,7 @@ func slim(o manifests.Object) manifests.Object {
 	var versions []any
 	for _, item := range list(o.Content, "spec", "versions") {
 		version, _ := item.(map[string]any)
-		versions = append(versions, map[string]any{"name": version["name"], "served": version["served"]})
+		versions = append(versions, map[string]any{"name": version["name"], "served": version["served"], "storage": version["storage"]})
 	}
 	o.Content = map[string]any{"metadata": o.Content["metadata"], "spec": map[string]any{
 		"group": value(o.Content, "spec", "group"), "names": value(o.Content, "spec", "names"), "scope": value(o.Content, "spec", "scope"), "versions": versions,

@@ -22,7 +22,7 @@ type Rule struct {
 	check func(p *payload, report func(at place, message string))
 }
 
-var rules = slices.Concat(fileRules, orderRules, apiRules, imageRules, drainRules, linkRules, exceptionRules)
+var rules = slices.Concat(fileRules, orderRules, apiRules, imageRules, drainRules, servedRules, linkRules, controlPlaneRules, hopRules, exceptionRules)
 
 // Rules returns all rules, by id.
 func Rules() []Rule {

@@ -125,10 +125,7 @@ var drainRules = []*Rule{
 		Fix:   "Make terminationGracePeriodSeconds (30 when it is not set) longer than the sleep by what the process needs to end.",
 		check: func(p *payload, report func(place, string)) {
 			for _, w := range p.workloads {
-				grace := int64(30)
-				if w.pod.TerminationGracePeriodSeconds != nil {
-					grace = *w.pod.TerminationGracePeriodSeconds
-				}
+				grace := w.grace()
 				for i, c := range w.pod.Containers {
 					if slept := c.sleeps(); slept > 0 && slept >= float64(grace) {
 						report(w.in("containers", i, "lifecycle", "preStop"),

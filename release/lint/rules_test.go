@@ -2,6 +2,7 @@ package lint_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -17,7 +18,7 @@ var (
 // references are those of a payload with Kubernetes 1.36 and one image.
 func references() release.ImageReferences {
 	return release.ImageReferences{Name: "1.0.0", Tags: []release.ImageTag{{
-		Name: "web", Image: "registry.example/web" + digest, Annotations: map[string]string{release.LabelVersions: "kubernetes=1.36.3"},
+		Name: "web", Image: "registry.example/web" + digest, Annotations: map[string]string{release.LabelVersions: "etcd=3.6.0,kubernetes=1.36.3"},
 	}}}
 }
 
@@ -92,7 +93,9 @@ type ruleCase struct {
 	want    string // "line: text of the message", empty when the rule says nothing
 }
 
-var ruleCases = []ruleCase{
+var ruleCases = slices.Concat(manifestCases, servedCases, controlPlaneCases, hopCases)
+
+var manifestCases = []ruleCase{
 	{rule: "unreadable-file", name: "second document", text: "a: 1\n---\nb: [\n", want: "3: reading YAML"},
 	{rule: "unreadable-file", name: "a key twice", text: "apiVersion: v1\nkind: Namespace\nkind: Namespace\nmetadata: {name: a}\n", want: `3: key "kind" stands twice`},
 	{rule: "unreadable-file", name: "comments and empty documents", text: "# a\n---\n---\n" + makesNS},

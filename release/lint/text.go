@@ -11,7 +11,7 @@ import (
 // write theirs, and below it what to do.
 func (r Report) Text(w io.Writer) {
 	for _, f := range r.Findings {
-		fmt.Fprintf(w, "%s%s: %s [%s, %s]\n", f.where(), f.Level, printable(f.Message), f.Rule, f.ID)
+		fmt.Fprintf(w, "%s%s: %s%s [%s, %s]\n", f.where(), f.Level, printable(f.Message), printable(f.context()), f.Rule, f.ID)
 		fmt.Fprintf(w, "    fix: %s\n", f.Fix)
 	}
 	if len(r.Findings) > 0 {
@@ -32,8 +32,26 @@ func (r Report) Summary() string {
 	if r.Kubernetes == "" {
 		about = "the version of Kubernetes is not known, so the ends of its APIs were not looked at"
 	}
+	if len(r.Hops) > 0 {
+		about += "; upgrades judged: " + strings.Join(r.Hops, ", ")
+	}
 	return fmt.Sprintf("%s, %s, %s, %d excepted in %s of %s; %s", count(r.Counts.Error, "error"), count(r.Counts.Warning, "warning"),
 		count(r.Counts.Note, "note"), r.Counts.Excepted, count(r.Objects, "object"), count(r.Files, "file"), about)
+}
+
+// context is what else there is to say of the place, in brackets.
+func (f Finding) context() string {
+	var parts []string
+	if f.Field != "" {
+		parts = append(parts, f.Field)
+	}
+	if f.Hop != "" {
+		parts = append(parts, "from "+f.Hop)
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	return " (" + strings.Join(parts, ", ") + ")"
 }
 
 func (f Finding) where() string {
@@ -87,6 +105,18 @@ const introduction = `
 once, as text, as JSON (` + "`-o json`" + `), or as SARIF 2.1.0 (` + "`-o sarif`" + `) for what shows findings beside the code. The
 exit code is 1 when there is an error; ` + "`--fail-on`" + ` moves that. This file is made of the rules' own texts, which
 ` + "`--explain RULE`" + ` shows as well.
+
+## What an upgrade would cost
+
+The rules SLW4xx say which workloads would not answer while nodes are drained or the workload is replaced, and SLW6xx
+the same of the control plane. They know about it from the payload's ConfigMaps with the label
+` + "`slipway.dev/control-plane`" + `, whose value is a part of it (` + "`kube-apiserver`, `kube-controller-manager`, `kube-scheduler`, `etcd`, `load-balancer`" + `) and
+whose key ` + "`settings.yaml`" + ` has its flags, its grace period, or the balancer's check. A payload without
+them and without a component ` + "`kube-apiserver`" + ` is another distribution's, of which these rules say nothing.
+
+` + "`--from PAYLOAD`" + ` judges the step from that payload to this one as well (SLW7xx), and with ` + "`--both-ways`" + ` the step back, which a
+cluster takes when an upgrade is broken off. It may be given several times, once for every payload that clusters are
+upgraded from. Findings name the file of the payload that is judged, where that has the object.
 
 ## Exceptions
 

@@ -23,9 +23,12 @@ type podSpec struct {
 	Containers                    []container `json:"containers"`
 	Affinity                      struct {
 		PodAntiAffinity struct {
-			Required []affinityTerm `json:"requiredDuringSchedulingIgnoredDuringExecution"`
+			Required  []affinityTerm `json:"requiredDuringSchedulingIgnoredDuringExecution"`
+			Preferred []any          `json:"preferredDuringSchedulingIgnoredDuringExecution"`
 		} `json:"podAntiAffinity"`
 	} `json:"affinity"`
+	TopologySpreadConstraints []any    `json:"topologySpreadConstraints"`
+	Volumes                   []volume `json:"volumes"`
 }
 
 type container struct {
@@ -45,6 +48,16 @@ type container struct {
 			} `json:"exec"`
 		} `json:"preStop"`
 	} `json:"lifecycle"`
+}
+
+type volume struct {
+	ConfigMap struct {
+		Name  string `json:"name"`
+		Items []struct {
+			Key  string `json:"key"`
+			Path string `json:"path"`
+		} `json:"items"`
+	} `json:"configMap"`
 }
 
 type affinityTerm struct {
@@ -143,6 +156,7 @@ type workload struct {
 	podPath  []any // of the pod's specification
 	replicas int64 // at the least; everyNode where every node runs one
 	served   bool  // a service that is not for metrics alone sends requests to it
+	dns      bool  // a service sends it questions of DNS
 }
 
 const everyNode = -1
@@ -172,6 +186,7 @@ type service struct {
 	manifests.Object
 	selector map[string]string
 	metrics  bool // it, or each of its ports, says that it is for metrics
+	dns      bool // one of its ports is that of DNS
 	selects  []*workload
 }
 
@@ -215,6 +230,7 @@ func (p *payload) readWorkloads() {
 			if len(s.selector) > 0 && s.Namespace == w.Namespace && subset(s.selector, w.labels) && !manifests.Exclusive(s.Object, w.Object) {
 				s.selects = append(s.selects, w)
 				w.served = w.served || !s.metrics
+				w.dns = w.dns || s.dns
 			}
 		}
 		for _, b := range p.budgets {
@@ -274,7 +290,19 @@ func newService(o manifests.Object) *service {
 		port, _ := item.(map[string]any)
 		return !strings.Contains(text(port, "name"), "metrics")
 	})
+	s.dns = slices.ContainsFunc(ports, func(item any) bool {
+		port, _ := item.(map[string]any)
+		return port["port"] == int64(53)
+	})
 	return s
+}
+
+// grace is how long the workload's pods have to end, in seconds.
+func (w *workload) grace() int64 {
+	if n := w.pod.TerminationGracePeriodSeconds; n != nil {
+		return *n
+	}
+	return 30
 }
 
 // scaled resolves a number or a percentage of a total, as Kubernetes does
