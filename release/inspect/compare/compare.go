@@ -12,6 +12,7 @@ import (
 
 	"github.com/slipway-release/slipway/release"
 	"github.com/slipway-release/slipway/release/inspect"
+	"github.com/slipway-release/slipway/release/inspect/features"
 	"github.com/slipway-release/slipway/release/inspect/forge"
 	"github.com/slipway-release/slipway/release/inspect/permissions"
 	"github.com/slipway-release/slipway/release/manifests"
@@ -45,6 +46,8 @@ type Diff struct {
 	Next        ListChange        `json:"next"`
 	Manifests   Manifests         `json:"manifests"`
 	Permissions permissions.Gains `json:"permissions"`
+	// FeatureGates are those whose state differs in some kind of cluster.
+	FeatureGates []features.Change `json:"featureGates"`
 	// Packages are null where one of the payloads has no bill of materials.
 	Packages *Packages `json:"packages"`
 	Warnings []string  `json:"warnings"`
@@ -106,7 +109,9 @@ func Payloads(from, to Side, hosts forge.Hosts) *Diff {
 	for _, w := range older.warnings {
 		d.Warnings = append(d.Warnings, "the older payload has a manifest that cannot be read, and was compared by its bytes: "+w)
 	}
-	d.Warnings = slices.Concat(d.Warnings, d.Permissions.Warnings, from.Warnings, to.Warnings)
+	gates, newGates := features.Read(from.Payload), features.Read(to.Payload)
+	d.FeatureGates = features.Compare(gates, newGates)
+	d.Warnings = slices.Concat(d.Warnings, gates.Warnings, newGates.Warnings, d.Permissions.Warnings, from.Warnings, to.Warnings)
 	d.addPackages(from.SBOM, to.SBOM)
 	d.ChangedImages = references(from.Payload, to.Payload)
 	d.ChangedManifests = files(from.Payload, to.Payload)

@@ -23,6 +23,7 @@ var conditions = []condition{
 		return d.unread || risky > 0
 	}},
 	{"versions", func(d *Diff) bool { return len(d.Versions) > 0 }},
+	{"feature-gates", func(d *Diff) bool { return d.unread || len(d.FeatureGates) > 0 }},
 	{"packages", func(d *Diff) bool { return d.Packages == nil || !d.Packages.Empty() }},
 	{"no-upgrade", func(d *Diff) bool { return !d.Upgradable && d.From.Version != d.To.Version }},
 }

@@ -100,6 +100,7 @@ func (d *Diff) report(v View) report {
 	for _, s := range d.Manifests.sections(v) {
 		add(s)
 	}
+	add(section{Title: "Feature gates", Items: gateItems(d.FeatureGates)})
 	for _, s := range d.packageSections() {
 		add(s)
 	}
