@@ -15,6 +15,7 @@ import (
 	"github.com/slipway-release/slipway/internal/git"
 	"github.com/slipway-release/slipway/release/inspect"
 	"github.com/slipway-release/slipway/release/inspect/compare"
+	"github.com/slipway-release/slipway/release/inspect/features"
 	"github.com/slipway-release/slipway/release/inspect/forge"
 )
 
@@ -24,14 +25,16 @@ type Changelog struct {
 	From Release `json:"from"`
 	To   Release `json:"to"`
 	// UpgradeFrom says whether the newer release allows an upgrade from the older one.
-	UpgradeFrom   bool        `json:"upgradeFrom"`
-	Components    []Component `json:"components,omitempty"`
-	NewImages     []Image     `json:"newImages,omitempty"`
-	RemovedImages []Image     `json:"removedImages,omitempty"`
-	RebuiltImages []Image     `json:"rebuiltImages,omitempty"` // of the same commit
-	UpdatedImages []Update    `json:"updatedImages,omitempty"`
-	Unchanged     int         `json:"unchangedImages"`
-	Warnings      []string    `json:"warnings,omitempty"`
+	UpgradeFrom bool        `json:"upgradeFrom"`
+	Components  []Component `json:"components,omitempty"`
+	// FeatureGates are those whose state differs in some kind of cluster.
+	FeatureGates  []features.Change `json:"featureGates,omitempty"`
+	NewImages     []Image           `json:"newImages,omitempty"`
+	RemovedImages []Image           `json:"removedImages,omitempty"`
+	RebuiltImages []Image           `json:"rebuiltImages,omitempty"` // of the same commit
+	UpdatedImages []Update          `json:"updatedImages,omitempty"`
+	Unchanged     int               `json:"unchangedImages"`
+	Warnings      []string          `json:"warnings,omitempty"`
 }
 
 // Release is one of the two payloads.
@@ -100,6 +103,8 @@ type Update struct {
 // Options say how histories are read and shown.
 type Options struct {
 	Repositories *git.Cache
+	// FeatureGates are told as they are; see features.Compare.
+	FeatureGates []features.Change
 	Hosts        forge.Hosts
 	// Issues are found in messages besides the words with which the forges
 	// close issues.
@@ -125,7 +130,7 @@ func Make(ctx context.Context, from, to *inspect.Info, o Options) (*Changelog, e
 	differences := compare.OfImages(from, to, o.Hosts)
 	c := &Changelog{
 		From: releaseOf(from), To: releaseOf(to), UpgradeFrom: slices.Contains(to.Upgrades, from.Version),
-		Components: components(from, to), Unchanged: differences.Unchanged + len(differences.Relocated),
+		Components: components(from, to), FeatureGates: o.FeatureGates, Unchanged: differences.Unchanged + len(differences.Relocated),
 	}
 	for _, d := range differences.Added {
 		c.NewImages = append(c.NewImages, o.image(d.To))

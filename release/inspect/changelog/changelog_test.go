@@ -21,6 +21,7 @@ import (
 	"github.com/slipway-release/slipway/internal/git/gittest"
 	"github.com/slipway-release/slipway/release/inspect"
 	"github.com/slipway-release/slipway/release/inspect/changelog"
+	"github.com/slipway-release/slipway/release/inspect/features"
 	"github.com/slipway-release/slipway/release/inspect/forge"
 )
 
@@ -140,6 +141,12 @@ func everything(t *testing.T) (from, to *inspect.Info, o changelog.Options) {
 	}
 	o.Issues = []changelog.IssuePattern{pattern}
 	o.Hosts = forge.Hosts{}
+	alone := features.Kind{Profile: "self-managed-high-availability", FeatureSet: "Default"}
+	preview := features.Kind{Profile: alone.Profile, FeatureSet: "TechPreviewNoUpgrade"}
+	o.FeatureGates = []features.Change{
+		{Name: "Fast<Proxy>", Tests: 1, States: []features.State{{Kind: alone, From: features.Disabled, To: features.Enabled}, {Kind: preview, From: features.Enabled, To: features.Enabled}}},
+		{Name: "SlowDNS", Tests: 3, States: []features.State{{Kind: alone, To: features.Disabled}, {Kind: preview, To: features.Enabled}}},
+	}
 	return from, to, o
 }
 
@@ -148,6 +155,7 @@ func TestEveryForm(t *testing.T) {
 	c := compose(t, from, to, o)
 	for name, write := range map[string]func(*bytes.Buffer) error{
 		"changelog.md":   func(b *bytes.Buffer) error { return c.WriteMarkdown(b) },
+		"issues.txt":     func(b *bytes.Buffer) error { return c.WriteIssues(b) },
 		"changelog.html": func(b *bytes.Buffer) error { return c.WriteHTML(b) },
 		"changelog.json": func(b *bytes.Buffer) error {
 			e := json.NewEncoder(b)

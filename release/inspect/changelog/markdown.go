@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/slipway-release/slipway/release/inspect/features"
 )
 
 // WriteMarkdown writes the changelog as the forges show it. Nothing that a commit
@@ -27,6 +29,7 @@ func (c *Changelog) WriteMarkdown(w io.Writer) error {
 			b.printf("* %s %s\n", escape(x.Name), escape(x.sentence()))
 		}
 	}
+	b.gates(c.FeatureGates)
 	b.images("New images", c.NewImages)
 	b.images("Removed images", c.RemovedImages)
 	b.images("Rebuilt images without code change", c.RebuiltImages)
@@ -44,7 +47,7 @@ func (c *Changelog) WriteMarkdown(w io.Writer) error {
 }
 
 func (c *Changelog) empty() bool {
-	return len(c.Components)+len(c.NewImages)+len(c.RemovedImages)+len(c.RebuiltImages)+len(c.UpdatedImages) == 0
+	return len(c.Components)+len(c.FeatureGates)+len(c.NewImages)+len(c.RemovedImages)+len(c.RebuiltImages)+len(c.UpdatedImages) == 0
 }
 
 // markdown is a page that is being written.
@@ -64,6 +67,25 @@ func (b *markdown) images(title string, images []Image) {
 		}
 		if _, digest, ok := strings.Cut(i.ImageRef, "@"); ok {
 			b.printf(" `%s`", strings.ReplaceAll(digest, "`", ""))
+		}
+		b.printf("\n")
+	}
+}
+
+// gates writes a table with a column for each kind of cluster, as oc does.
+func (b *markdown) gates(changes []features.Change) {
+	if len(changes) == 0 {
+		return
+	}
+	b.printf("\n## Feature gates\n\n| Feature gate |")
+	for _, s := range changes[0].States {
+		b.printf(" %s<br/>%s |", inline(s.FeatureSet), inline(s.Profile))
+	}
+	b.printf("\n|:---|%s\n", strings.Repeat(":---:|", len(changes[0].States)))
+	for _, c := range changes {
+		b.printf("| %s<br/>(%s) |", inline(c.Name), counted(c.Tests, "test", "tests"))
+		for _, s := range c.States {
+			b.printf(" %s |", s)
 		}
 		b.printf("\n")
 	}
