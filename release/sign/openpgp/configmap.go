@@ -3,6 +3,7 @@ package openpgp
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -156,7 +157,7 @@ func number(key string) int {
 // AddToConfigMap adds messages to the ConfigMap in a file, which is made when it
 // is not there, and returns their keys. Messages that are there stay as they
 // are. The file then holds one ConfigMap, sha256-<hex>, ready to be applied to a
-// cluster.
+// cluster: as JSON when its name ends in .json, else as YAML.
 func AddToConfigMap(path string, digest v1.Hash, messages ...[]byte) ([]string, error) {
 	keys, err := addToConfigMap(path, digest, messages)
 	if err != nil {
@@ -165,10 +166,30 @@ func AddToConfigMap(path string, digest v1.Hash, messages ...[]byte) ([]string, 
 	return keys, nil
 }
 
-func addToConfigMap(path string, digest v1.Hash, messages [][]byte) ([]string, error) {
-	m := configMap{APIVersion: "v1", Kind: "ConfigMap", Metadata: configMapMetadata{
+// ConfigMapFile is the name that `oc adm release mirror` gives to the file with a
+// payload's ConfigMap.
+func ConfigMapFile(digest v1.Hash) string {
+	return fmt.Sprintf("signature-%s-%.16s.json", digest.Algorithm, digest.Hex)
+}
+
+// newConfigMap is a ConfigMap in which clusters look for messages about a digest.
+func newConfigMap(digest v1.Hash) configMap {
+	return configMap{APIVersion: "v1", Kind: "ConfigMap", Metadata: configMapMetadata{
 		Name: digest.Algorithm + "-" + digest.Hex, Namespace: configMapNamespace, Labels: map[string]string{configMapLabel: ""},
 	}, BinaryData: map[string][]byte{}}
+}
+
+// marshal writes JSON into files named .json, and YAML into others.
+func (m configMap) marshal(ending string) ([]byte, error) {
+	if ending != ".json" {
+		return yaml.Marshal(m)
+	}
+	data, err := json.MarshalIndent(m, "", "  ")
+	return append(data, '\n'), err
+}
+
+func addToConfigMap(path string, digest v1.Hash, messages [][]byte) ([]string, error) {
+	m := newConfigMap(digest)
 	present, err := readFile(path, maxConfigMaps)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -194,7 +215,7 @@ func addToConfigMap(path string, digest v1.Hash, messages [][]byte) ([]string, e
 		}
 		keys = append(keys, key)
 	}
-	data, err := yaml.Marshal(m)
+	data, err := m.marshal(filepath.Ext(path))
 	if err != nil {
 		return nil, err
 	}

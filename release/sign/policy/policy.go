@@ -22,6 +22,8 @@ type Policy struct {
 	keyring *openpgp.Verifier // of all signers with keyrings
 	names   map[string]string // of signers, by key id, identity or fingerprint
 	stores  []openpgp.Store
+	// root is where the trust comes from when another payload brought it.
+	root *openpgp.Root
 }
 
 // Options say how a policy opens what it names.
@@ -158,6 +160,44 @@ func AnyOf(keys *sign.Verifier, keyring *openpgp.Verifier, stores ...openpgp.Sto
 	}
 	p.Signatures = []quorum{{AnyOf: all}}
 	return p, nil
+}
+
+// Following is the policy of a cluster that is at the payload which brought the trust
+// root: each of the root's keyrings must have signed, and what a signature claims must
+// be so. The root's own payload is refused, in whatever form: nobody vouches for
+// himself.
+func Following(root *openpgp.Root, stores ...openpgp.Store) (*Policy, error) {
+	if len(root.Keyrings) == 0 {
+		return nil, errors.New("the trust root has no keyring, so nothing can be verified")
+	}
+	p := &Policy{document: document{APIVersion: apiVersion, Kind: kind, Bind: &[]string{}}, names: map[string]string{}, stores: stores, root: root}
+	for _, name := range slices.Sorted(maps.Keys(root.Keyrings)) {
+		keyring := root.Keyrings[name]
+		p.keyring = openpgp.AnyOf(p.keyring, keyring)
+		for _, id := range keyring.Trusted() {
+			p.names[id] = id
+		}
+		p.Signatures = append(p.Signatures, quorum{AnyOf: keyring.Trusted()})
+	}
+	return p, nil
+}
+
+// vouches says why the payload that the trust comes from is not judged by it; "" for
+// any other payload.
+func (p *Policy) vouches(s Subject) string {
+	if p.root == nil {
+		return ""
+	}
+	_, digest, _ := strings.Cut(s.Reference, "@")
+	for _, own := range p.root.Digests {
+		if own.String() == digest {
+			return "it is the payload that says whom to trust, and cannot vouch for itself"
+		}
+	}
+	if s.Version.String() == p.root.Version.String() {
+		return "it is of the same release as the payload that says whom to trust, which cannot vouch for itself"
+	}
+	return ""
 }
 
 // AddStores has the policy look into more stores of OpenPGP messages.

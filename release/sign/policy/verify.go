@@ -66,6 +66,9 @@ func (p *Policy) Verify(ctx context.Context, s Subject) (*Report, error) {
 	}
 	r := &Report{Reference: s.Reference, Version: s.Version.String(), Stream: s.Version.Stream(), Architecture: s.Architecture, Verdict: Accepted}
 	r.Problems = p.Payload.problems(s)
+	if problem := p.vouches(s); problem != "" {
+		r.Problems = append(r.Problems, problem)
+	}
 	unread := p.verifySignatures(ctx, s, r)
 	for _, need := range p.Evidence {
 		if err := p.verifyEvidence(ctx, s, need, r); err != nil {
