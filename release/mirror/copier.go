@@ -1,6 +1,7 @@
 package mirror
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -35,6 +36,11 @@ type copier struct {
 	mu     sync.Mutex
 	kept   []string
 	asked  map[imageKey]bool // whose companions are looked after
+}
+
+func newCopier(o Options) *copier {
+	slots := make(chan struct{}, max(cmp.Or(o.Jobs, defaultJobs), 1))
+	return &copier{source: o.Source, to: o.To, progress: o.Progress, dryRun: o.DryRun, overwrite: o.Overwrite, slots: slots}
 }
 
 // imageKey is something in a repository of the destination.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 
+	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/slipway-release/slipway/internal/oci"
@@ -119,7 +120,9 @@ func (r *registryDestination) replaceable(ctx context.Context, repository, tag s
 // located returns a repository of a source as registries know it, "" for sources
 // in files.
 func located(s Source, repository string, d v1.Descriptor) string {
-	registry, ok := s.(*oci.Registry)
+	registry, ok := s.(interface {
+		Locate(ref string) (name.Reference, error)
+	})
 	if !ok {
 		return ""
 	}

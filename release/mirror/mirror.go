@@ -32,12 +32,8 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	if err := verify(ctx, o, p); err != nil {
 		return nil, err
 	}
-	jobs := o.Jobs
-	if jobs <= 0 {
-		jobs = defaultJobs
-	}
-	c := &copier{source: o.Source, to: o.To, progress: o.Progress, dryRun: o.DryRun, overwrite: o.Overwrite, slots: make(chan struct{}, jobs)}
-	result := &Result{Version: p.version, Digest: p.root.Digest.String(), Architecture: p.arch, Source: p.reference, DryRun: o.DryRun}
+	c := newCopier(o)
+	result := &Result{Version: p.version, Digest: p.root.Digest.String(), Architecture: p.arch, Source: p.reference, DryRun: o.DryRun, Payload: p.payloads[0]}
 	if err := c.release(ctx, o, p, result); err != nil {
 		return nil, fmt.Errorf("mirroring payload %q: %w", p.reference, err)
 	}
@@ -72,15 +68,34 @@ func (c *copier) release(ctx context.Context, o Options, p *plan, result *Result
 		o.Progress.Images.Add(1)
 	}
 	finder := &finder{copier: c, payload: repositoryOf(p.reference)}
-	result.Images = make([]Image, len(p.components))
+	var err error
+	if result.Images, err = c.components(ctx, p.components, finder.find); err != nil {
+		return err
+	}
+	if o.SkipRelease {
+		return nil
+	}
+	image, err := c.component(ctx, p.payload, finder.find)
+	if err != nil {
+		return err
+	}
+	result.Images = append(result.Images, image)
+	result.Target = image.To
+	return nil
+}
+
+// components copies images side by side. What is missing of one does not keep the
+// others from being copied.
+func (c *copier) components(ctx context.Context, items []*item, find findImage) ([]Image, error) {
+	images := make([]Image, len(items))
 	var mu sync.Mutex
 	var missing []error
 	group, within := errgroup.WithContext(ctx)
 	// Each waits for its requests' turn; together they keep all slots busy.
 	group.SetLimit(4 * cap(c.slots))
-	for n, i := range p.components {
+	for n, i := range items {
 		group.Go(func() error {
-			image, err := c.component(within, finder, i)
+			image, err := c.component(within, i, find)
 			if err != nil {
 				err = fmt.Errorf("component %s: %w", i.component, err)
 			}
@@ -90,31 +105,25 @@ func (c *copier) release(ctx context.Context, o Options, p *plan, result *Result
 				missing = append(missing, err)
 				return nil
 			}
-			result.Images[n] = image
+			images[n] = image
 			return err
 		})
 	}
 	if err := group.Wait(); err != nil {
-		return err
+		return nil, err
 	}
 	if len(missing) > 0 {
-		return several(missing)
+		return nil, several(missing)
 	}
-	if o.SkipRelease {
-		return nil
-	}
-	image, err := c.component(ctx, finder, p.payload)
-	if err != nil {
-		return err
-	}
-	result.Images = append(result.Images, image)
-	result.Target = image.To
-	return nil
+	return images, nil
 }
 
+// findImage reads an image's manifest and says in which repository it is.
+type findImage func(ctx context.Context, i *item) (repository string, m manifest, err error)
+
 // component copies one image of the release.
-func (c *copier) component(ctx context.Context, f *finder, i *item) (Image, error) {
-	from, m, err := f.find(ctx, i)
+func (c *copier) component(ctx context.Context, i *item, find findImage) (Image, error) {
+	from, m, err := find(ctx, i)
 	if err != nil {
 		return Image{}, err
 	}

@@ -83,6 +83,8 @@ type Result struct {
 	// Sources says, for every repository that the payload names, where the copies
 	// are; it is what cluster mirror configuration is made of.
 	Sources []oci.Mirror `json:"mirrors,omitempty"`
+	// Payload is what was copied, of the first platform where there are several.
+	Payload *release.Payload `json:"-"`
 }
 
 // Blobs counts how blobs came to be where they are.
