@@ -57,7 +57,9 @@ func completesJob(ctx context.Context, e *env) {
 		Expect(p.Status.Phase).To(Equal(corev1.PodSucceeded), "pod %s: %s", p.Name, describe(&p))
 		restarts += p.Status.ContainerStatuses[0].RestartCount
 	}
-	Expect(restarts).To(BeEquivalentTo(1), "restarts of the container that failed once")
+	// A container that the runtime could not start at first, as happens on busy hosts, counts
+	// as restarted too.
+	Expect(restarts).To(BeNumerically(">=", 1), "restarts of the container that failed once")
 }
 
 func daemonObjects(e *env) []runtime.Object {

@@ -19,7 +19,7 @@ func (e *NotBuiltError) Error() string {
 
 // Built finds the images that Build made of the recipes with this lock, and
 // makes nothing. Results have neither packages nor materials. When some are missing, or
-// stand on one that is, the error is a *NotBuiltError.
+// stand on one that is, the error is a *NotBuiltError, and the others are returned with it.
 func Built(ctx context.Context, recipes []*Recipe, lock *Lockfile, registry Registry, epoch time.Time) ([]Result, error) {
 	if epoch.IsZero() {
 		epoch = time.Unix(0, 0)
@@ -52,7 +52,7 @@ func Built(ctx context.Context, recipes []*Recipe, lock *Lockfile, registry Regi
 		}
 	}
 	if len(missing.Components) > 0 {
-		return nil, missing
+		return inOrder(recipes, found), missing
 	}
 	return inOrder(recipes, found), nil
 }

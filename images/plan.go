@@ -213,17 +213,23 @@ func labels(r *Recipe, lock *Lockfile) (map[string]string, error) {
 			out[key] = value
 		}
 	}
-	var versions []string
-	for _, name := range slices.Sorted(maps.Keys(r.Versions)) {
-		versions = append(versions, name+"="+strings.TrimPrefix(r.Versions[name], "v"))
-	}
-	if len(versions) > 0 {
-		out["io.openshift.build.versions"] = strings.Join(versions, ",")
+	if versions := r.Announces(); versions != "" {
+		out["io.openshift.build.versions"] = versions
 	}
 	if r.HasManifests() {
 		out["io.openshift.release.operator"] = "true"
 	}
 	return out, nil
+}
+
+// Announces are the recipe's versions as the label io.openshift.build.versions has
+// them: "kubectl=1.36.3,kubernetes=1.36.3".
+func (r *Recipe) Announces() string {
+	var versions []string
+	for _, name := range slices.Sorted(maps.Keys(r.Versions)) {
+		versions = append(versions, name+"="+strings.TrimPrefix(r.Versions[name], "v"))
+	}
+	return strings.Join(versions, ",")
 }
 
 // origin is where a component's source comes from: what the recipe says, else

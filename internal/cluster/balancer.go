@@ -8,61 +8,86 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/slipway-release/slipway/internal/controlplane"
 )
 
 const (
 	balancerConfig  = "/usr/local/etc/haproxy/haproxy.cfg"
 	balancerControl = "/run/haproxy/control.sock"
 	balancerBackend = "kube-apiservers"
+	// lastResort ends the name under which a server is used when no server passes the check.
+	lastResort = "-unchecked"
 	// balancerKindImage is the image that kind v0.31.0 starts as load balancer, fixed in its source.
 	balancerKindImage = "docker.io/kindest/haproxy:v20251211-v0.29.0-alpha-100-g82a92c5d"
 	// pollInterval is how often a state is asked for that is awaited.
 	pollInterval = 200 * time.Millisecond
 )
 
-// haproxyConfig stands in for kind's. It asks each API server every half second
-// whether it is ready, which one that shuts down denies at once while it still
-// serves: so no new connection goes to a server that is about to leave. Long
-// timeouts keep idle watches alive.
-func haproxyConfig(servers []*Node) string {
+// haproxyConfig stands in for kind's. Only servers that pass the check get new
+// connections. When none passes, which is rather the host's fault than all servers', each
+// gets its share without being asked: a slow answer is better than none.
+func haproxyConfig(servers []*Node, balancer controlplane.Balancer) string {
+	ms := func(d metav1.Duration) string { return fmt.Sprintf("%dms", d.Milliseconds()) }
 	var b strings.Builder
 	fmt.Fprintf(&b, `global
   maxconn 8000
 
 defaults
   mode tcp
-  timeout connect 2s
-  timeout client 1h
-  timeout server 1h
-  timeout check 3s
-  retries 3
+  timeout connect %[1]s
+  timeout client %[2]s
+  timeout server %[2]s
+  timeout check %[3]s
+  retries %[4]d
   option redispatch 1
   option clitcpka
   option srvtcpka
 
 frontend control-plane
-  bind *:%d
-  default_backend %s
+  bind *:%[5]d
+  default_backend %[6]s
 
-backend %s
-  option httpchk GET /readyz
+backend %[6]s
+  option httpchk GET %[7]s
+  option allbackups
   http-check expect status 200
-  default-server check check-ssl verify none inter 500ms fall 1 rise 4
-`, apiPort, balancerBackend, balancerBackend)
+  default-server check check-ssl verify none inter %[8]s fall %[9]d rise %[10]d
+`, ms(balancer.ConnectTimeout), ms(balancer.IdleTimeout), ms(balancer.Check.Timeout), balancer.Retries, apiPort, balancerBackend,
+		balancer.Check.Path, ms(balancer.Check.Interval), balancer.Check.Fall, balancer.Check.Rise)
 	for _, n := range servers {
 		fmt.Fprintf(&b, "  server %s %s:%d\n", n.name, n.address, apiPort)
+	}
+	for _, n := range servers {
+		fmt.Fprintf(&b, "  server %s%s %s:%d backup no-check\n", n.name, lastResort, n.address, apiPort)
 	}
 	return b.String()
 }
 
-// configureBalancer puts our configuration in place of kind's and reloads it.
-func (c *Cluster) configureBalancer(ctx context.Context) error {
+// ConfigureBalancer brings the load balancer to settings; without one, or when it has
+// them already, it does nothing. Connections that exist stay.
+func (c *Cluster) ConfigureBalancer(ctx context.Context, settings controlplane.Balancer) error {
 	if c.balancer == nil {
 		return nil
 	}
-	_, err := c.balancer.script(ctx, strings.NewReader(haproxyConfig(c.ControlPlanes())),
-		`cat >"$1.new" && haproxy -c -q -f /etc/haproxy/host.cfg -f "$1.new" && mv "$1.new" "$1" && kill -HUP 1`, balancerConfig)
-	return err
+	_, err := c.balancer.script(ctx, strings.NewReader(haproxyConfig(c.ControlPlanes(), settings)), `
+cat >"$1.new"
+if cmp --silent "$1.new" "$1.loaded"; then
+  rm "$1.new"
+  exit 0
+fi
+haproxy -c -q -f /etc/haproxy/host.cfg -f "$1.new"
+cp "$1.new" "$1.loading"
+mv "$1.new" "$1"
+kill -HUP 1
+mv "$1.loading" "$1.loaded"
+`, balancerConfig)
+	if err != nil {
+		return fmt.Errorf("configuring the load balancer: %w", err)
+	}
+	return nil
 }
 
 // DrainBackend sends no new connection to a control plane's API server; those
@@ -92,7 +117,7 @@ func (c *Cluster) setBackend(ctx context.Context, n *Node, state string) error {
 	if c.balancer == nil {
 		return nil
 	}
-	out, err := c.control(ctx, fmt.Sprintf("set server %s/%s state %s", balancerBackend, n.name, state))
+	out, err := c.control(ctx, fmt.Sprintf("set server %[1]s/%[2]s state %[4]s; set server %[1]s/%[2]s%[3]s state %[4]s", balancerBackend, n.name, lastResort, state))
 	if err != nil {
 		return err
 	}

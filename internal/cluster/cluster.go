@@ -17,6 +17,8 @@ import (
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/slipway-release/slipway/internal/controlplane"
 )
 
 // ErrNotFound says that there is no cluster of a name.
@@ -60,10 +62,12 @@ type Bits struct {
 	ControlPlane map[string]string
 	// Images are put on every node: those of ControlPlane and any that the cluster will run.
 	Images []NodeImage
+	// Settings say how the control plane is run.
+	Settings controlplane.Settings
 }
 
 // Control-plane components that Bits.ControlPlane names.
-var controlPlane = []string{"kube-apiserver", "kube-controller-manager", "kube-scheduler", "etcd"}
+var controlPlane = controlplane.StaticPods
 
 const pauseImage = "pause"
 
@@ -78,6 +82,9 @@ func (b Bits) Validate() error {
 	}
 	if b.MachineOS == nil {
 		errs = append(errs, errors.New("no machine-os image"))
+	}
+	if b.Settings.Balancer == (controlplane.Balancer{}) {
+		errs = append(errs, errors.New("no settings of the load balancer"))
 	}
 	have := map[string]bool{}
 	for _, img := range b.Images {

@@ -36,7 +36,7 @@ func kindConfig(o Options, host engine.Host, image string) (*v1alpha4.Cluster, e
 	if err != nil {
 		return nil, err
 	}
-	patches, err := kubeadmPatches(s, host, o.Ephemeral)
+	patches, err := kubeadmPatches(s, host)
 	if err != nil {
 		return nil, err
 	}
@@ -60,17 +60,17 @@ func kindConfig(o Options, host engine.Host, image string) (*v1alpha4.Cluster, e
 }
 
 // kubeadmPatches are merged into the kubeadm configuration that kind writes, by
-// kind of document. Arguments are a map: kind writes v1beta3.
-func kubeadmPatches(s shape, host engine.Host, ephemeral bool) ([]string, error) {
+// kind of document.
+func kubeadmPatches(s shape, host engine.Host) ([]string, error) {
 	patches := map[string]any{"directory": patchDir}
 	registration := map[string]any{}
 	if s.controlPlanes+s.workers == 1 {
 		registration["taints"] = []any{} // its only node takes every pod
 	}
 	documents := []map[string]any{
-		{"kind": "ClusterConfiguration",
-			"apiServer": map[string]any{"extraArgs": apiServerArgs(s)},
-			"etcd":      map[string]any{"local": map[string]any{"extraArgs": etcdArgs(s, ephemeral)}}},
+		// Signing with RSA is most of what a new connection costs. kind writes v1beta3,
+		// where this gate chooses the keys.
+		{"kind": "ClusterConfiguration", "featureGates": map[string]bool{"PublicKeysECDSA": true}},
 		// Images are on the nodes; kube-proxy and CoreDNS come with the payload's manifests.
 		{"kind": "InitConfiguration", "patches": patches, "nodeRegistration": registration,
 			"skipPhases": []string{"preflight", "addon/kube-proxy", "addon/coredns", "show-join-command"}},
@@ -86,38 +86,6 @@ func kubeadmPatches(s shape, host engine.Host, ephemeral bool) ([]string, error)
 		texts = append(texts, string(data))
 	}
 	return texts, nil
-}
-
-// apiServerArgs let an API server be replaced without a client noticing.
-func apiServerArgs(s shape) map[string]string {
-	args := map[string]string{
-		// While it drains, answer "try again" instead of closing the door.
-		"shutdown-send-retry-after": "true",
-	}
-	if s.controlPlanes > 1 {
-		// Longer than the balancer needs to see that /readyz fails.
-		args["shutdown-delay-duration"] = "10s"
-		// Spread long connections, so that a returning server gets its share.
-		args["goaway-chance"] = "0.01"
-	}
-	return args
-}
-
-// etcdArgs keep etcd calm where its members share a disk and a few processors
-// with all the rest.
-func etcdArgs(s shape, ephemeral bool) map[string]string {
-	args := map[string]string{}
-	if s.controlPlanes > 1 {
-		// Milliseconds. An upgrade moves the leadership itself and waits for no election.
-		args["heartbeat-interval"] = "250"
-		args["election-timeout"] = "2500"
-	}
-	if ephemeral {
-		// Nothing outlives such a cluster, so nothing is worth waiting for the
-		// disk: a stall there would be measured as the release's.
-		args["unsafe-no-fsync"] = "true"
-	}
-	return args
 }
 
 func kubeletConfiguration(host engine.Host) map[string]any {

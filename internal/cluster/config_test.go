@@ -4,11 +4,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"sigs.k8s.io/yaml"
 
+	"github.com/slipway-release/slipway/internal/controlplane"
 	"github.com/slipway-release/slipway/internal/engine"
 	"github.com/slipway-release/slipway/internal/golden"
 )
@@ -50,26 +52,68 @@ func testNodes() []*Node {
 	}
 }
 
-func TestNodeFiles(t *testing.T) {
-	nodes := testNodes()
-	c := &Cluster{nodes: nodes, balancer: &Node{name: "slipway-x-external-load-balancer", role: RoleBalancer, address: "10.89.0.9"}}
+// testCluster is one with several control planes, and what it is made of.
+func testCluster(t *testing.T) (*Cluster, Bits) {
+	t.Helper()
+	c := &Cluster{nodes: testNodes(), balancer: &Node{name: "slipway-x-external-load-balancer", role: RoleBalancer, address: "10.89.0.9"}}
+	c.Profile, c.Ephemeral = ProfileHA, true
 	b := Bits{Payload: "sha256:" + strings.Repeat("a", 64), ControlPlane: map[string]string{}}
 	for i, name := range append([]string{pauseImage}, controlPlane...) {
 		b.ControlPlane[name] = "registry.slipway.internal/skiff/" + name + "@sha256:" + strings.Repeat(string(rune('0'+i)), 64)
 	}
-	files, err := c.nodeFiles(b)
-	if err != nil {
-		t.Fatal(err)
+	b.Settings = controlplane.New()
+	for part, text := range map[string]string{
+		controlplane.APIServer: "terminationGracePeriodSeconds: 75\nargs: {shutdown-send-retry-after: 'true'}\nprofiles: {ha: {args: {shutdown-delay-duration: 10s}}, single: {args: {v: '9'}}}",
+		controlplane.Etcd:      "terminationGracePeriodSeconds: 5",
+	} {
+		if err := b.Settings.Set(part, []byte(text)); err != nil {
+			t.Fatal(err)
+		}
 	}
+	return c, b
+}
+
+func checkFiles(t *testing.T, path string, files []file) {
+	t.Helper()
 	var all strings.Builder
 	for _, f := range files {
 		all.WriteString("# " + f.path + "\n" + strings.TrimRight(string(f.data), "\n") + "\n")
 	}
-	golden.Check(t, "testdata/node-files.txt", all.String())
+	golden.Check(t, path, all.String())
+}
+
+func TestNodeFiles(t *testing.T) {
+	c, b := testCluster(t)
+	files, err := c.nodeFiles(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkFiles(t, "testdata/node-files.txt", files)
+}
+
+// A flag that the payload gives as well is given once.
+func TestReconfiguredPatches(t *testing.T) {
+	c, b := testCluster(t)
+	files, err := c.staticPodPatches(b, controlplane.Reconfiguration{ID: "f00d", Flags: controlplane.Flags{
+		controlplane.APIServer: {"shutdown-delay-duration": "20s", "v": "3"}, controlplane.Etcd: {"log-level": "debug"},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkFiles(t, "testdata/reconfigured-patches.txt", files)
+	plain, err := c.nodeFiles(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		if !slices.ContainsFunc(plain, func(p file) bool { return p.path == f.path }) {
+			t.Errorf("an upgrade leaves %s as the reconfiguration wrote it", f.path)
+		}
+	}
 }
 
 func TestHaproxyConfig(t *testing.T) {
-	golden.Check(t, "testdata/haproxy.cfg", haproxyConfig(testNodes()[:3]))
+	golden.Check(t, "testdata/haproxy.cfg", haproxyConfig(testNodes()[:3], controlplane.DefaultBalancer()))
 }
 
 func TestParseBackendStatus(t *testing.T) {

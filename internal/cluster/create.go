@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	kind "sigs.k8s.io/kind/pkg/cluster"
 
+	"github.com/slipway-release/slipway/internal/controlplane"
 	"github.com/slipway-release/slipway/internal/state"
 )
 
@@ -125,7 +126,7 @@ func (c *Cluster) prepareNodes(ctx context.Context, b Bits) error {
 		return err
 	}
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return c.configureBalancer(ctx) })
+	g.Go(func() error { return c.ConfigureBalancer(ctx, b.Settings.Balancer) })
 	for _, n := range c.nodes {
 		g.Go(func() error {
 			if err := n.writeFiles(ctx, files); err != nil {
@@ -140,7 +141,7 @@ func (c *Cluster) prepareNodes(ctx context.Context, b Bits) error {
 // nodeFiles are the files of a node that depend on the payload or the cluster.
 func (c *Cluster) nodeFiles(b Bits) ([]file, error) {
 	// kubeadm wants the folder of patches on workers too.
-	patches, err := staticPodPatches(b)
+	patches, err := c.staticPodPatches(b, controlplane.Reconfiguration{})
 	return append(patches, apiServerURLFile(c.endpointHost())), err
 }
 

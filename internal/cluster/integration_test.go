@@ -26,6 +26,7 @@ import (
 	"github.com/slipway-release/slipway/distros"
 	"github.com/slipway-release/slipway/images"
 	"github.com/slipway-release/slipway/internal/cluster"
+	"github.com/slipway-release/slipway/internal/controlplane"
 	"github.com/slipway-release/slipway/internal/engine"
 	"github.com/slipway-release/slipway/internal/oci"
 	"github.com/slipway-release/slipway/internal/oci/registryserver"
@@ -118,7 +119,11 @@ func skiff(ctx context.Context) (cluster.Bits, error) {
 	if err != nil {
 		return cluster.Bits{}, err
 	}
-	b := cluster.Bits{Payload: "sha256:" + strings.Repeat("1", 64), KubernetesVersion: d.Versions["kubernetes"], ControlPlane: map[string]string{}}
+	b := cluster.Bits{Payload: "sha256:" + strings.Repeat("1", 64), KubernetesVersion: d.Versions["kubernetes"], ControlPlane: map[string]string{}, Settings: controlplane.New()}
+	err = b.Settings.Set(controlplane.APIServer, []byte(`{terminationGracePeriodSeconds: 75, args: {shutdown-delay-duration: 10s, shutdown-send-retry-after: "true"}}`))
+	if err != nil {
+		return cluster.Bits{}, err
+	}
 	for _, r := range results {
 		img, err := registry.Image(ctx, r.Reference)
 		if err != nil {
@@ -311,8 +316,17 @@ func upgrade(t *testing.T, c *cluster.Cluster, n *cluster.Node, b cluster.Bits) 
 	}
 }
 
-func TestIntegrationSingle(t *testing.T) {
+// TestIntegrationCluster uses one state directory, so that the images are read and the
+// nodes' image is composed once.
+func TestIntegrationCluster(t *testing.T) {
 	w := newWorld(t)
+	t.Run("killed", func(t *testing.T) { testKilled(t, w) })
+	t.Run("cancelled", func(t *testing.T) { testCancelled(t, w) })
+	t.Run("single", func(t *testing.T) { testSingle(t, w) })
+	t.Run("ha", func(t *testing.T) { testHA(t, w) })
+}
+
+func testSingle(t *testing.T, w world) {
 	c := w.create(t, "single", cluster.ProfileSingle)
 	if info, err := os.Stat(c.Kubeconfig); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("kubeconfig: %v, %v", info, err)
@@ -375,11 +389,11 @@ func checkUpgraded(t *testing.T, c *cluster.Cluster, b cluster.Bits) {
 	}
 }
 
-// TestIntegrationKilled kills the creation of a cluster at several points; the
-// next run finds and removes what was left.
-func TestIntegrationKilled(t *testing.T) {
-	w := newWorld(t)
-	for _, step := range []string{"putting", "starting 1 nodes", "starting the control plane", "waiting for the API"} {
+// testKilled kills the creation of a cluster when there is nothing but images of it,
+// when there are machines, and when there is a cluster; the next run finds and removes
+// what was left.
+func testKilled(t *testing.T, w world) {
+	for _, step := range []string{"putting", "starting 1 nodes", "waiting for the API"} {
 		t.Run(step, func(t *testing.T) {
 			cmd := exec.Command(os.Args[0])
 			cmd.Env = append(os.Environ(), createAndDie+"="+w.dir)
@@ -427,28 +441,22 @@ func waitFor(t *testing.T, r io.Reader, begin string) {
 	}
 }
 
-// TestIntegrationCancelled: when its context ends, Create leaves nothing.
-func TestIntegrationCancelled(t *testing.T) {
-	w := newWorld(t)
-	for _, step := range []string{"starting 1 nodes", "starting the control plane"} {
-		t.Run(step, func(t *testing.T) {
-			ctx, cancel := context.WithCancel(t.Context())
-			defer cancel()
-			_, err := w.Create(ctx, cluster.Options{Name: "cancelled", Profile: cluster.ProfileSingle, Bits: w.bits}, func(s string) {
-				if strings.HasPrefix(s, step) {
-					time.AfterFunc(500*time.Millisecond, cancel)
-				}
-			})
-			if !errors.Is(err, context.Canceled) {
-				t.Errorf("got %v, want %v", err, context.Canceled)
-			}
-			w.nothingLeft(t)
-		})
+// testCancelled: when its context ends, Create leaves nothing.
+func testCancelled(t *testing.T, w world) {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	_, err := w.Create(ctx, cluster.Options{Name: "cancelled", Profile: cluster.ProfileSingle, Bits: w.bits}, func(s string) {
+		if strings.HasPrefix(s, "starting the control plane") {
+			time.AfterFunc(500*time.Millisecond, cancel)
+		}
+	})
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want %v", err, context.Canceled)
 	}
+	w.nothingLeft(t)
 }
 
-func TestIntegrationHA(t *testing.T) {
-	w := newWorld(t)
+func testHA(t *testing.T, w world) {
 	c := w.create(t, "ha", cluster.ProfileHA)
 	if len(c.ControlPlanes()) != 3 || len(c.Workers()) != 2 || !c.HasBalancer() {
 		t.Fatalf("nodes %v", c.Nodes())
@@ -476,5 +484,64 @@ func TestIntegrationHA(t *testing.T) {
 		if err := c.CheckControlPlane(t.Context(), n); err != nil {
 			t.Error(err)
 		}
+	}
+	testReconfigured(t, c, leader, w.bits)
+}
+
+// testReconfigured gives the API server of one node another flag and new certificates; a
+// second time it changes nothing, and without the difference the node is as before.
+func testReconfigured(t *testing.T, c *cluster.Cluster, n *cluster.Node, b cluster.Bits) {
+	reconfigure := func(r controlplane.Reconfiguration) (serial, process string) {
+		t.Helper()
+		if err := c.ReconfigureControlPlane(t.Context(), n, b, r); err != nil {
+			t.Fatal(err)
+		}
+		for _, ask := range []struct {
+			answer *string
+			script string
+		}{
+			{&serial, "openssl x509 -noout -serial -in /etc/kubernetes/pki/apiserver.crt"},
+			{&process, "pgrep -x kube-apiserver"},
+		} {
+			out, err := n.Exec(t.Context(), nil, "sh", "-c", ask.script)
+			if err != nil {
+				t.Fatal(err)
+			}
+			*ask.answer = string(out)
+		}
+		return serial, process
+	}
+	flag := func() string {
+		t.Helper()
+		out, err := n.Exec(t.Context(), nil, "sh", "-c", "tr '\\0' '\\n' < /proc/$(pgrep -x kube-apiserver)/cmdline | grep max-requests-inflight || true")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.TrimSpace(string(out))
+	}
+	difference := controlplane.Reconfiguration{
+		ID: "one", RotateCertificates: true,
+		Flags: controlplane.Flags{controlplane.APIServer: {"max-requests-inflight": "321"}},
+	}
+	before, err := n.Exec(t.Context(), nil, "sh", "-c", "openssl x509 -noout -serial -in /etc/kubernetes/pki/apiserver.crt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	serial, process := reconfigure(difference)
+	if serial == string(before) {
+		t.Errorf("the API server's certificate still has the %s", serial)
+	}
+	if got := flag(); got != "--max-requests-inflight=321" {
+		t.Errorf("the API server runs with %q", got)
+	}
+	if s, p := reconfigure(difference); s != serial || p != process {
+		t.Errorf("a second time the certificate went from %s to %s, the process from %s to %s", serial, s, process, p)
+	}
+	if reconfigure(controlplane.Reconfiguration{}); flag() != "" {
+		t.Errorf("the difference was taken back, and the API server runs with %q", flag())
+	}
+	runsOnly(t, c, b)
+	if err := c.CheckControlPlane(t.Context(), n); err != nil {
+		t.Error(err)
 	}
 }

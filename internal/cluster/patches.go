@@ -2,9 +2,13 @@ package cluster
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"sigs.k8s.io/yaml"
+
+	"github.com/slipway-release/slipway/internal/controlplane"
 )
 
 // Places on a node.
@@ -21,13 +25,9 @@ const (
 // stayed the same.
 const payloadAnnotation = "slipway.dev/payload"
 
-const (
-	// apiServerGrace covers the API server's shutdown delay and the longest request, in seconds.
-	apiServerGrace = 75
-	// etcdGrace is enough for etcd to finish every request, in seconds. Left to
-	// itself it would wait three times as long for watches, which never finish.
-	etcdGrace = 5
-)
+// reconfigurationAnnotation on a static pod names the reconfiguration that its node was
+// brought to. It restarts the pod where nothing else does, such as for new certificates.
+const reconfigurationAnnotation = "slipway.dev/reconfiguration"
 
 // etcdTag stands before the digest in etcd's image reference. kubeadm parses it
 // as etcd's version and passes over etcd's upgrade when it is later than the
@@ -35,31 +35,69 @@ const (
 // The container runtime ignores a tag beside a digest.
 const etcdTag = ":0.0.0"
 
-// staticPodPatches are the files kubeadm lays over the manifests it generates:
-// images by digest and the payload's annotation.
-func staticPodPatches(b Bits) ([]file, error) {
+// staticPodPatches are the files kubeadm lays over the manifests it generates, those of
+// a part in the order of their names: images by digest, grace periods and annotations; the
+// flags that the payload's settings give; and those that r gives in their place. Every
+// file is always written, so that a node keeps nothing of what it was before.
+func (c *Cluster) staticPodPatches(b Bits, r controlplane.Reconfiguration) ([]file, error) {
+	annotations := map[string]string{payloadAnnotation: b.Payload}
+	if r.ID != "" {
+		annotations[reconfigurationAnnotation] = r.ID
+	}
 	var files []file
 	for _, component := range controlPlane {
 		image := b.ControlPlane[component]
-		spec := map[string]any{}
-		switch component {
-		case "etcd":
+		if component == controlplane.Etcd {
 			image = strings.Replace(image, "@", etcdTag+"@", 1)
-			spec["terminationGracePeriodSeconds"] = etcdGrace
-		case "kube-apiserver":
-			spec["terminationGracePeriodSeconds"] = apiServerGrace
 		}
-		spec["containers"] = []any{map[string]any{"name": component, "image": image, "imagePullPolicy": "IfNotPresent"}}
-		data, err := yaml.Marshal(map[string]any{
-			"metadata": map[string]any{"annotations": map[string]string{payloadAnnotation: b.Payload}},
-			"spec":     spec,
+		spec := map[string]any{
+			"containers": []any{map[string]any{"name": component, "image": image, "imagePullPolicy": "IfNotPresent"}},
+		}
+		if grace := b.Settings.GracePeriod(component); grace != controlplane.DefaultGracePeriod {
+			spec["terminationGracePeriodSeconds"] = int64(grace.Seconds())
+		}
+		args := c.args(component, b.Settings)
+		maps.DeleteFunc(args, func(name, _ string) bool {
+			_, replaced := r.Flags[component][name]
+			return replaced
 		})
-		if err != nil {
-			return nil, fmt.Errorf("writing the patch of %q: %w", component, err)
+		for _, patch := range []struct {
+			suffix  string
+			content any
+		}{
+			{"0+strategic", map[string]any{"metadata": map[string]any{"annotations": annotations}, "spec": spec}},
+			{"1+json", flagPatch(args)},
+			{"2+json", flagPatch(r.Flags[component])},
+		} {
+			data, err := yaml.Marshal(patch.content)
+			if err != nil {
+				return nil, fmt.Errorf("writing the patch of %q: %w", component, err)
+			}
+			files = append(files, file{path: patchDir + "/" + component + patch.suffix + ".yaml", data: data})
 		}
-		files = append(files, file{path: patchDir + "/" + component + "0+strategic.yaml", data: data})
 	}
 	return files, nil
+}
+
+// args are the flags of a static pod beside kubeadm's own.
+func (c *Cluster) args(component string, s controlplane.Settings) map[string]string {
+	args := s.Args(component, c.Profile)
+	if component == controlplane.Etcd && c.Ephemeral {
+		// Nothing outlives such a cluster, so nothing is worth waiting for the
+		// disk: a stall there would be measured as the release's.
+		args["unsafe-no-fsync"] = "true"
+	}
+	return args
+}
+
+// flagPatch appends flags to a static pod's command. Of a flag that kubeadm gives as
+// well, the last value holds; those of lists add up.
+func flagPatch(args map[string]string) []map[string]string {
+	patch := []map[string]string{}
+	for _, name := range slices.Sorted(maps.Keys(args)) {
+		patch = append(patch, map[string]string{"op": "add", "path": "/spec/containers/0/command/-", "value": "--" + name + "=" + args[name]})
+	}
+	return patch
 }
 
 // apiServerURLFile tells programs on a node where the API is before the

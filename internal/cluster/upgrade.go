@@ -3,10 +3,12 @@ package cluster
 import (
 	"context"
 	_ "embed"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
 
+	"github.com/slipway-release/slipway/internal/controlplane"
 	"github.com/slipway-release/slipway/internal/engine"
 )
 
@@ -53,6 +55,35 @@ func (c *Cluster) UpgradeControlPlane(ctx context.Context, n *Node, b Bits, firs
 	// kubeadm keeps a copy of what it changes.
 	if _, err := n.script(ctx, nil, `rm -rf /etc/kubernetes/tmp/kubeadm-*`); err != nil {
 		return err
+	}
+	return n.waitReadyz(ctx)
+}
+
+// ReconfigureControlPlane brings the static pods of a control plane to what b says with
+// the difference of r, and renews their certificates. The node must be at b; what an
+// upgrade to something else that was given up has brought there is taken back. Nothing
+// outside of the node changes.
+//
+// A call that was cut off can be repeated; one on a node that is at r restarts nothing.
+func (c *Cluster) ReconfigureControlPlane(ctx context.Context, n *Node, b Bits, r controlplane.Reconfiguration) error {
+	fail := func(err error) error {
+		return fmt.Errorf("reconfiguring the control plane of node %q: %w", n.name, err)
+	}
+	if n.role != RoleControlPlane {
+		return fail(errors.New("it has none"))
+	}
+	if err := c.PushContent(ctx, n, b, nil); err != nil {
+		return fail(err)
+	}
+	patches, err := c.staticPodPatches(b, r)
+	if err != nil {
+		return fail(err)
+	}
+	if err := n.writeFiles(ctx, patches); err != nil {
+		return fail(err)
+	}
+	if err := c.swapStaticPods(ctx, n, b); err != nil {
+		return fail(err)
 	}
 	return n.waitReadyz(ctx)
 }
