@@ -7,9 +7,12 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"golang.org/x/sync/errgroup"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/slipway-release/slipway/internal/cluster"
+	"github.com/slipway-release/slipway/internal/controlplane"
 	"github.com/slipway-release/slipway/release"
+	"github.com/slipway-release/slipway/release/manifests"
 )
 
 // Components of a payload that nodes are made of. A distribution that clusters
@@ -47,8 +50,9 @@ func Bits(ctx context.Context, p *release.Payload, images Images) (cluster.Bits,
 			bits.ControlPlane[name] = ref
 		}
 	}
-	if len(missing) > 0 {
-		return cluster.Bits{}, fmt.Errorf("making nodes of payload %q: %w", p.Version, errors.Join(missing...))
+	bits.Settings, err = Settings(p)
+	if err := errors.Join(append(missing, err)...); err != nil {
+		return cluster.Bits{}, fmt.Errorf("making nodes of payload %q: %w", p.Version, err)
 	}
 	components := p.Components()
 	fetched := make([]v1.Image, len(components))
@@ -76,6 +80,44 @@ func Bits(ctx context.Context, p *release.Payload, images Images) (cluster.Bits,
 		}
 	}
 	return bits, nil
+}
+
+// Settings are what the payload's manifests say about how the control plane is run:
+// its ConfigMaps with the label controlplane.Label. All that is wrong with them is one error.
+func Settings(p *release.Payload) (controlplane.Settings, error) {
+	s := controlplane.New()
+	objects, problems := manifests.Read(p.Manifests)
+	errs := []error{problems.Err()}
+	from := map[string]string{}
+	for _, o := range objects {
+		part, text, ok := SettingsOf(o)
+		if !ok {
+			continue
+		}
+		if other, twice := from[part]; twice {
+			errs = append(errs, fmt.Errorf("%s: it has the settings of %q, and so has %s", o.File, part, other))
+			continue
+		}
+		from[part] = o.File
+		if err := s.Set(part, []byte(text)); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", o.File, err))
+		}
+	}
+	return s, errors.Join(errs...)
+}
+
+// SettingsOf returns what an object says about a part of the control plane; ok is false
+// for an object that says nothing.
+func SettingsOf(o manifests.Object) (part, text string, ok bool) {
+	if o.Kind != "ConfigMap" || o.Group() != "" {
+		return "", "", false
+	}
+	u := unstructured.Unstructured{Object: o.Content}
+	if part, ok = u.GetLabels()[controlplane.Label]; !ok {
+		return "", "", false
+	}
+	text, _, _ = unstructured.NestedString(o.Content, "data", controlplane.Key)
+	return part, text, true
 }
 
 // runsInPods is false for images that carry manifests and no program.

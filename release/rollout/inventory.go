@@ -11,6 +11,9 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	applycorev1 "k8s.io/client-go/applyconfigurations/core/v1"
+	"k8s.io/client-go/rest"
+
+	"github.com/slipway-release/slipway/internal/controlplane"
 )
 
 // The cluster's own record of what was rolled out to it: this ConfigMap, whose
@@ -32,8 +35,25 @@ type Inventory struct {
 	// Before is the payload that the whole cluster was at when its last upgrade
 	// began: where a rollback leads.
 	Before *Point `json:"before,omitempty"`
+	// Reconfiguration is what the control planes are to differ in from the payload, since
+	// the last upgrade to one. Each of them tells in ReconfigurationAnnotation how far it is.
+	Reconfiguration controlplane.Reconfiguration `json:"reconfiguration,omitzero"`
 	// Orphans are objects of earlier payloads that no later one had.
 	Orphans []ObjectID `json:"orphans,omitempty"`
+}
+
+// Recorded returns what a cluster records of the last rollout to it; an empty
+// Inventory when there was none.
+func Recorded(ctx context.Context, config *rest.Config) (*Inventory, error) {
+	c, err := newClient(config)
+	if err != nil {
+		return nil, err
+	}
+	inv, err := c.inventory(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("reading the record of its rollout, ConfigMap %q: %w", inventoryNamespace+"/"+inventoryName, err)
+	}
+	return inv, nil
 }
 
 func (c *client) inventory(ctx context.Context) (*Inventory, error) {
@@ -76,7 +96,8 @@ func (r *run) beginInventory(ctx context.Context) (*Inventory, error) {
 		}
 		return r.client.writeInventory(ctx, &Inventory{
 			Version: r.plan.Version, Digest: r.plan.Digest,
-			Objects: union(before.Objects, r.plan.objects()), Orphans: before.Orphans, Before: before.Before,
+			Objects: union(before.Objects, r.plan.objects()), Orphans: before.Orphans,
+			Before: before.Before, Reconfiguration: before.Reconfiguration,
 		})
 	})
 	if err != nil {
@@ -92,7 +113,8 @@ func (r *run) finishInventory(ctx context.Context, before *Inventory) ([]ObjectI
 			return err
 		}
 		return r.client.writeInventory(ctx, &Inventory{
-			Version: r.plan.Version, Digest: r.plan.Digest, Complete: true, Objects: r.plan.objects(), Orphans: orphans, Before: before.Before,
+			Version: r.plan.Version, Digest: r.plan.Digest, Complete: true, Objects: r.plan.objects(), Orphans: orphans,
+			Before: before.Before, Reconfiguration: before.Reconfiguration,
 		})
 	})
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	"github.com/slipway-release/slipway/internal/controlplane"
 	"github.com/slipway-release/slipway/release/rollout"
 )
 
@@ -25,6 +26,8 @@ type machines struct {
 	// sick is what CheckControlPlane returns.
 	sick error
 	out  map[string]bool // nodes taken out of the balancer
+	// runs is what static pods differ in from their payload, by node.
+	runs map[string]controlplane.Reconfiguration
 }
 
 var errKilled = errors.New("killed")
@@ -45,6 +48,10 @@ func (m *machines) Push(_ context.Context, node string) error {
 	return m.call("push", node)
 }
 
+func (m *machines) ConfigureBalancer(context.Context) error {
+	return m.call("configure-balancer", "")
+}
+
 func (m *machines) DrainBackend(_ context.Context, node string) error {
 	m.out[node] = true
 	return m.call("drain-backend", node)
@@ -60,7 +67,20 @@ func (m *machines) MoveEtcdLeader(_ context.Context, node string) error {
 }
 
 func (m *machines) UpgradeControlPlane(_ context.Context, node string, first bool) error {
-	return m.call(fmt.Sprintf("upgrade(first=%t)", first), node)
+	if err := m.call(fmt.Sprintf("upgrade(first=%t)", first), node); err != nil {
+		return err
+	}
+	delete(m.runs, node)
+	return nil
+}
+
+func (m *machines) ReconfigureControlPlane(_ context.Context, node string, r controlplane.Reconfiguration) error {
+	if err := m.call("reconfigure", node); err != nil {
+		return err
+	}
+	m.runs[node] = r
+	m.restartKubelet(node)
+	return nil
 }
 
 func (m *machines) UpdateNode(_ context.Context, node string) error {
@@ -68,10 +88,14 @@ func (m *machines) UpdateNode(_ context.Context, node string) error {
 		return err
 	}
 	m.api.put("/api/v1/nodes/"+node, withKubelet(m.api.object("/api/v1/nodes/"+node), "v1.36.3"))
+	m.restartKubelet(node)
+	return nil
+}
+
+func (m *machines) restartKubelet(node string) {
 	if !m.silent {
 		m.api.putLease(node, time.Now())
 	}
-	return nil
 }
 
 func (m *machines) CheckControlPlane(context.Context, string) error { return m.sick }
@@ -101,5 +125,5 @@ func newCluster(t *testing.T, kubelet string, names ...string) (*api, *machines)
 		a.put("/api/v1/nodes/"+name, withKubelet(node, kubelet))
 		a.putLease(name, time.Now().Add(-time.Minute))
 	}
-	return a, &machines{api: a, out: map[string]bool{}}
+	return a, &machines{api: a, out: map[string]bool{}, runs: map[string]controlplane.Reconfiguration{}}
 }

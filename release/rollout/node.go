@@ -63,7 +63,7 @@ func (u *upgrade) cordon(ctx context.Context, name string) error {
 		return nil
 	}
 	yes := true
-	return u.patch(ctx, name, map[string]any{UpgradeAnnotation: u.plan.To.Digest}, &yes)
+	return u.patch(ctx, name, map[string]any{UpgradeAnnotation: u.plan.state()}, &yes)
 }
 
 func (u *upgrade) uncordon(ctx context.Context, name string) error {
@@ -78,10 +78,14 @@ func (u *upgrade) uncordon(ctx context.Context, name string) error {
 	return u.patch(ctx, name, map[string]any{UpgradeAnnotation: nil}, &no)
 }
 
-// mark records that the node is at the payload, entirely.
+// mark records that the node is at the payload, entirely, or reconfigured there.
 func (u *upgrade) mark(ctx context.Context, name string) error {
+	var reconfigured any // nil removes the annotation
+	if id := u.plan.reconfigurationID(); id != "" {
+		reconfigured = id
+	}
 	return u.patch(ctx, name, map[string]any{
-		PayloadAnnotation: u.plan.To.Digest, VersionAnnotation: u.plan.To.Version, UpgradeAnnotation: nil,
+		PayloadAnnotation: u.plan.To.Digest, VersionAnnotation: u.plan.To.Version, ReconfigurationAnnotation: reconfigured, UpgradeAnnotation: nil,
 	}, nil)
 }
 

@@ -25,9 +25,13 @@ const (
 	// ComponentLabel on an object is the component whose manifest it is.
 	ComponentLabel = "slipway.dev/component"
 	// UpgradeAnnotation on a node is the digest of the payload it is being
-	// brought to, from its first change to its last. A cordoned worker without
-	// it was cordoned by somebody else and stays cordoned.
+	// brought to, from its first change to its last; while it is reconfigured, "+"
+	// and the reconfiguration's ID follow. A cordoned worker without it was cordoned
+	// by somebody else and stays cordoned.
 	UpgradeAnnotation = "slipway.dev/upgrade-state"
+	// ReconfigurationAnnotation on a control plane is the ID of the reconfiguration
+	// that it was brought to beside its payload.
+	ReconfigurationAnnotation = "slipway.dev/reconfiguration"
 )
 
 // Annotations of manifests that the rollout obeys, as the cluster-version

@@ -7,6 +7,7 @@ import (
 
 	"k8s.io/client-go/rest"
 
+	"github.com/slipway-release/slipway/internal/controlplane"
 	"github.com/slipway-release/slipway/release"
 )
 
@@ -14,6 +15,16 @@ import (
 type Hop struct {
 	Payload *release.Payload
 	Target  Target
+	// Change makes the hop a reconfiguration of a cluster that is at the payload.
+	Change *controlplane.Change
+}
+
+// Plan says what the hop does, as the cluster is now; see PlanUpgrade and PlanReconfiguration.
+func (h Hop) Plan(ctx context.Context, config *rest.Config) (*UpgradePlan, error) {
+	if h.Change != nil {
+		return PlanReconfiguration(ctx, config, h.Payload, *h.Change)
+	}
+	return PlanUpgrade(ctx, config, h.Payload)
 }
 
 // Route is a row of upgrades of one cluster, one after the other.
@@ -42,7 +53,7 @@ func Travel(ctx context.Context, config *rest.Config, route Route, opts Options)
 	}
 	var results []*UpgradeResult
 	travel := func(h Hop, abortAt float64) error {
-		plan, err := PlanUpgrade(ctx, config, h.Payload)
+		plan, err := h.Plan(ctx, config)
 		if err != nil {
 			return err
 		}
@@ -91,24 +102,4 @@ func Before(ctx context.Context, config *rest.Config) (Point, error) {
 		return Point{}, fmt.Errorf("reading what the cluster was upgraded from: %w", ErrNowhereBack)
 	}
 	return *inv.Before, nil
-}
-
-// recordBefore notes where the cluster is, if it is there entirely: an upgrade
-// that goes on with another must not forget where that one began.
-func (u *upgrade) recordBefore(ctx context.Context) error {
-	if !u.plan.whole || u.plan.From.Digest == u.plan.To.Digest {
-		return nil
-	}
-	err := u.retry("", "").do(ctx, func(ctx context.Context) error {
-		inv, err := u.client.inventory(ctx)
-		if err != nil {
-			return err
-		}
-		inv.Before = &u.plan.From
-		return u.client.writeInventory(ctx, inv)
-	})
-	if err != nil {
-		return fmt.Errorf("recording what the cluster is upgraded from: %w", err)
-	}
-	return nil
 }

@@ -11,8 +11,10 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 
+	"github.com/slipway-release/slipway/internal/controlplane"
 	"github.com/slipway-release/slipway/release"
 	"github.com/slipway-release/slipway/release/manifests"
+	"github.com/slipway-release/slipway/release/rollout"
 )
 
 // skiff reads the manifests of the reference distribution.
@@ -40,8 +42,8 @@ func TestSkiffRunLevels(t *testing.T) {
 			got = append(got, fmt.Sprintf("%02d %s", level.Number, c.Name))
 		}
 	}
-	// Namespaces and rights; the network; what needs the network.
-	want := []string{"00 cluster-policy", "10 flannel", "10 kube-proxy", "20 coredns", "20 local-path-provisioner"}
+	// Namespaces and rights; settings of the control plane; the network; what needs the network.
+	want := []string{"00 cluster-policy", "05 etcd", "05 haproxy", "05 kube-apiserver", "10 flannel", "10 kube-proxy", "20 coredns", "20 local-path-provisioner"}
 	if !slices.Equal(got, want) {
 		t.Errorf("run levels: %q, want %q", got, want)
 	}
@@ -106,6 +108,46 @@ func checkTemplate(t *testing.T, o manifests.Object, pod corev1.PodSpec, unprobe
 		}
 		if strings.ContainsAny(strings.TrimPrefix(c.Image, "registry.slipway.internal/skiff/"), ":@/") {
 			t.Errorf("%s: container %s: image %q is not a component's bare name", o, c.Name, c.Image)
+		}
+	}
+}
+
+func TestSkiffSettings(t *testing.T) {
+	s, err := rollout.Settings(skiff(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, part := range []string{controlplane.APIServer, controlplane.Etcd} {
+		if _, ok := s.Pods[part]; !ok {
+			t.Errorf("Skiff says nothing about %s", part)
+		}
+	}
+	delay, err := s.ShutdownDelay("ha")
+	if err != nil || delay <= s.Balancer.Check.Detection() || s.GracePeriod(controlplane.APIServer) <= delay {
+		t.Errorf("shutdown delay %s, %v; the balancer sees a server leave after %s, and its pod has %s", delay, err, s.Balancer.Check.Detection(), s.GracePeriod(controlplane.APIServer))
+	}
+}
+
+func TestSettingsOfAPayloadWithoutAny(t *testing.T) {
+	s, err := rollout.Settings(payload(t, newer, "0000_10_a_x.yaml", fmt.Sprintf(configYAML, "c")))
+	if err != nil || len(s.Pods) > 0 || s.Balancer != controlplane.DefaultBalancer() {
+		t.Errorf("settings %+v, %v", s, err)
+	}
+}
+
+func TestSettingsRefused(t *testing.T) {
+	config := func(name, part, text string) string {
+		return fmt.Sprintf("{apiVersion: v1, kind: ConfigMap, metadata: {name: %s, namespace: kube-system, labels: {slipway.dev/control-plane: %s}}, data: {settings.yaml: %q}}", name, part, text)
+	}
+	_, err := rollout.Settings(payload(t, newer,
+		"0000_05_a_1.yaml", config("a", "etcd", "args: {x: '1'}"),
+		"0000_05_b_1.yaml", config("b", "etcd", ""),
+		"0000_05_c_1.yaml", config("c", "kubelet", ""),
+		"0000_05_d_1.yaml", config("d", "kube-apiserver", "arg: {}"),
+	))
+	for _, want := range []string{"0000_05_b_1.yaml: it has the settings of \"etcd\", and so has 0000_05_a_1.yaml", "0000_05_c_1.yaml", "0000_05_d_1.yaml"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v does not say %q", err, want)
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/slipway-release/slipway/internal/cluster"
+	"github.com/slipway-release/slipway/internal/controlplane"
 )
 
 // OnCluster is a cluster of this host as the target of an upgrade to bits.
@@ -31,6 +32,10 @@ func (t *onCluster) Push(ctx context.Context, node string) error {
 	return t.on(node, func(n *cluster.Node) error { return t.PushContent(ctx, n, t.bits, nil) })
 }
 
+func (t *onCluster) ConfigureBalancer(ctx context.Context) error {
+	return t.Cluster.ConfigureBalancer(ctx, t.bits.Settings.Balancer)
+}
+
 func (t *onCluster) DrainBackend(ctx context.Context, node string) error {
 	return t.on(node, func(n *cluster.Node) error { return t.Cluster.DrainBackend(ctx, n) })
 }
@@ -45,6 +50,10 @@ func (t *onCluster) MoveEtcdLeader(ctx context.Context, node string) error {
 
 func (t *onCluster) UpgradeControlPlane(ctx context.Context, node string, first bool) error {
 	return t.on(node, func(n *cluster.Node) error { return t.Cluster.UpgradeControlPlane(ctx, n, t.bits, first) })
+}
+
+func (t *onCluster) ReconfigureControlPlane(ctx context.Context, node string, r controlplane.Reconfiguration) error {
+	return t.on(node, func(n *cluster.Node) error { return t.Cluster.ReconfigureControlPlane(ctx, n, t.bits, r) })
 }
 
 func (t *onCluster) UpdateNode(ctx context.Context, node string) error {

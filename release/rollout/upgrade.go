@@ -8,6 +8,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	"k8s.io/client-go/rest"
+
+	"github.com/slipway-release/slipway/internal/controlplane"
 )
 
 // UpgradeResult is what an upgrade did.
@@ -21,6 +23,8 @@ type UpgradeResult struct {
 	Manifests *Result      `json:"manifests,omitempty"`
 	// Aborted is true when Options.AbortAt ended the upgrade.
 	Aborted bool `json:"aborted,omitempty"`
+	// Reconfiguration is UpgradePlan's; then Nodes are the control planes alone.
+	Reconfiguration *controlplane.Reconfiguration `json:"reconfiguration,omitempty"`
 }
 
 // StepResult says when a step ran.
@@ -41,12 +45,18 @@ func Upgrade(ctx context.Context, config *rest.Config, target Target, plan *Upgr
 	}
 	u := &upgrade{
 		plan: plan, target: target, client: c, opts: opts.withDefaults(),
-		result: &UpgradeResult{From: plan.From, To: plan.To, Nodes: len(plan.nodes), Started: time.Now().UTC()},
+		result: &UpgradeResult{
+			From: plan.From, To: plan.To, Nodes: len(plan.nodes), Reconfiguration: plan.Reconfiguration, Started: time.Now().UTC(),
+		},
 	}
 	err = u.execute(ctx)
 	u.result.Finished = time.Now().UTC()
 	if err != nil {
-		return u.result, fmt.Errorf("upgrading to payload %q: %w", plan.To.Version, err)
+		doing := "upgrading to"
+		if plan.Reconfiguration != nil {
+			doing = "reconfiguring at"
+		}
+		return u.result, fmt.Errorf("%s payload %q: %w", doing, plan.To.Version, err)
 	}
 	return u.result, nil
 }
@@ -67,7 +77,7 @@ type upgrade struct {
 
 func (u *upgrade) execute(ctx context.Context) error {
 	u.seen, u.begun = map[string]heartbeat{}, map[string]bool{}
-	if err := u.recordBefore(ctx); err != nil {
+	if err := u.record(ctx); err != nil {
 		return err
 	}
 	steps := u.plan.Steps
@@ -143,10 +153,10 @@ func (u *upgrade) run(ctx context.Context, s Step) error {
 // change. Whoever comes next, with this payload or another, then finishes it. On
 // workers, cordoning writes it.
 func (u *upgrade) begin(ctx context.Context, s Step) error {
-	if s.Phase != PhaseControlPlane || u.begun[s.Node] {
+	if s.Phase != PhaseControlPlane || s.Node == "" || u.begun[s.Node] {
 		return nil
 	}
-	if err := u.patch(ctx, s.Node, map[string]any{UpgradeAnnotation: u.plan.To.Digest}, nil); err != nil {
+	if err := u.patch(ctx, s.Node, map[string]any{UpgradeAnnotation: u.plan.state()}, nil); err != nil {
 		return err
 	}
 	u.begun[s.Node] = true
@@ -180,12 +190,17 @@ func (u *upgrade) touch(ctx context.Context, s Step) error {
 	switch s.Action {
 	case ActionPush:
 		return u.target.Push(ctx, s.Node)
+	case ActionBalance:
+		return u.target.ConfigureBalancer(ctx)
 	case ActionUnload:
 		return u.target.DrainBackend(ctx, s.Node)
 	case ActionLeader:
 		return u.target.MoveEtcdLeader(ctx, s.Node)
 	case ActionUpgrade:
 		return u.target.UpgradeControlPlane(ctx, s.Node, u.first(s.Node))
+	case ActionReconfigure:
+		u.remember(ctx, s.Node)
+		return u.target.ReconfigureControlPlane(ctx, s.Node, *u.plan.Reconfiguration)
 	case ActionUpdate:
 		u.remember(ctx, s.Node)
 		return u.target.UpdateNode(ctx, s.Node)

@@ -13,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 
+	"github.com/slipway-release/slipway/internal/controlplane"
 	"github.com/slipway-release/slipway/release"
 )
 
@@ -23,6 +24,8 @@ type Target interface {
 	// Push brings the payload's images and system files to the node without
 	// making use of them.
 	Push(ctx context.Context, node string) error
+	// ConfigureBalancer brings the load balancer, where there is one, to the payload's settings.
+	ConfigureBalancer(ctx context.Context) error
 	// DrainBackend takes the node's API server out of the load balancer, and
 	// RestoreBackend puts it back; both do nothing where there is none.
 	DrainBackend(ctx context.Context, node string) error
@@ -33,6 +36,9 @@ type Target interface {
 	// and etcd to the payload. The first control plane of an upgrade also
 	// changes what the cluster keeps about its configuration.
 	UpgradeControlPlane(ctx context.Context, node string, first bool) error
+	// ReconfigureControlPlane brings the same of a node that is at the payload to
+	// what the payload says with the difference of r, with new certificates.
+	ReconfigureControlPlane(ctx context.Context, node string, r controlplane.Reconfiguration) error
 	// UpdateNode brings system files and the kubelet to the payload and
 	// restarts what they changed. Pods go on running.
 	UpdateNode(ctx context.Context, node string) error
@@ -64,19 +70,21 @@ type Action string
 
 // The actions of steps, in the order in which they happen to a node.
 const (
-	ActionPush     Action = "push"
-	ActionUnload   Action = "drain-backend"
-	ActionLeader   Action = "move-etcd-leader"
-	ActionUpgrade  Action = "upgrade"
-	ActionCordon   Action = "cordon"
-	ActionDrain    Action = "drain"
-	ActionUpdate   Action = "update"
-	ActionHealth   Action = "health"
-	ActionReload   Action = "restore-backend"
-	ActionUncordon Action = "uncordon"
-	ActionMark     Action = "mark"
-	ActionApply    Action = "apply"
-	ActionCheck    Action = "check"
+	ActionPush        Action = "push"
+	ActionBalance     Action = "configure-balancer"
+	ActionUnload      Action = "drain-backend"
+	ActionLeader      Action = "move-etcd-leader"
+	ActionUpgrade     Action = "upgrade"
+	ActionReconfigure Action = "reconfigure"
+	ActionCordon      Action = "cordon"
+	ActionDrain       Action = "drain"
+	ActionUpdate      Action = "update"
+	ActionHealth      Action = "health"
+	ActionReload      Action = "restore-backend"
+	ActionUncordon    Action = "uncordon"
+	ActionMark        Action = "mark"
+	ActionApply       Action = "apply"
+	ActionCheck       Action = "check"
 )
 
 // Step is one thing that an upgrade does.
@@ -105,13 +113,18 @@ type UpgradePlan struct {
 	Resumes bool   `json:"resumes,omitempty"`
 	To      Point  `json:"to"`
 	Steps   []Step `json:"steps"`
+	// Reconfiguration is what the control planes are brought to at the payload that the
+	// cluster is at; nil for an upgrade to a payload, which brings them to nothing but that.
+	Reconfiguration *controlplane.Reconfiguration `json:"reconfiguration,omitempty"`
 
 	manifests    *Plan
 	nodes        []node
 	kubelet      string // version of the payload, v1.36.3
 	controlPlane int
-	// whole is true when all of the cluster is at From.
+	// whole is true when all of the cluster is at From, reconfigured or not.
 	whole bool
+	// recorded is the reconfiguration that the cluster's record tells of.
+	recorded controlplane.Reconfiguration
 }
 
 // node is what an upgrade has to know about a machine.
@@ -120,6 +133,7 @@ type node struct {
 	controlPlane bool
 	payload      string // digest of PayloadAnnotation
 	state        string // UpgradeAnnotation
+	reconfigured string // ReconfigurationAnnotation
 	kubelet      string // v1.36.3
 }
 
@@ -130,7 +144,11 @@ func (p *UpgradePlan) String() string {
 	if from == "" {
 		from = "an unknown payload"
 	}
-	fmt.Fprintf(&s, "from %s\nto   %s\n", from, p.To.Version)
+	if p.Reconfiguration != nil {
+		fmt.Fprintf(&s, "reconfigure %s\n%s", from, p.Reconfiguration)
+	} else {
+		fmt.Fprintf(&s, "from %s\nto   %s\n", from, p.To.Version)
+	}
 	for _, step := range p.Steps {
 		mark := " "
 		if step.Done {
@@ -144,38 +162,35 @@ func (p *UpgradePlan) String() string {
 // PlanUpgrade looks at the cluster and says what brings it to the payload. It
 // changes nothing. An upgrade that Kubernetes does not support is an error.
 func PlanUpgrade(ctx context.Context, config *rest.Config, payload *release.Payload) (*UpgradePlan, error) {
-	plan, err := planUpgrade(ctx, config, payload)
+	plan, version, err := planFor(ctx, config, payload)
+	if err == nil {
+		plan.manifests, err = PlanOf(payload)
+	}
+	if err == nil {
+		err = plan.checkSkew(version)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("planning the upgrade to payload %q: %w", payload.Version, err)
 	}
+	plan.fill()
 	return plan, nil
 }
 
-func planUpgrade(ctx context.Context, config *rest.Config, payload *release.Payload) (*UpgradePlan, error) {
+// planFor returns a plan without steps, and the payload's Kubernetes version.
+func planFor(ctx context.Context, config *rest.Config, payload *release.Payload) (*UpgradePlan, string, error) {
 	c, err := newClient(config)
 	if err != nil {
-		return nil, err
-	}
-	p := &UpgradePlan{To: Point{Version: payload.Version.String(), Digest: payload.Digest.String()}}
-	if p.manifests, err = PlanOf(payload); err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	version, err := payload.KubernetesVersion()
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	p.kubelet = "v" + version
+	p := &UpgradePlan{To: Point{Version: payload.Version.String(), Digest: payload.Digest.String()}, kubelet: "v" + version}
 	err = retrier{timeout: Options{}.withDefaults().RetryTimeout}.do(ctx, func(ctx context.Context) error {
 		return p.look(ctx, c)
 	})
-	if err != nil {
-		return nil, err
-	}
-	if err := p.checkSkew(version); err != nil {
-		return nil, err
-	}
-	p.fill()
-	return p, nil
+	return p, version, err
 }
 
 // look fills what the cluster knows.
@@ -201,7 +216,8 @@ func (p *UpgradePlan) look(ctx context.Context, c *client) error {
 	if p.controlPlane == 0 {
 		return errors.New("the cluster has no control-plane node that could be upgraded")
 	}
-	p.whole = inv.Complete && !slices.ContainsFunc(p.nodes, func(n node) bool { return n.payload != inv.Digest || n.state != "" })
+	p.whole = inv.whole(p.nodes)
+	p.recorded = inv.Reconfiguration
 	p.From, p.Resumes = Point{Version: inv.Version, Digest: inv.Digest}, false
 	if inv.Digest == p.To.Digest {
 		p.Resumes = !inv.Complete
@@ -234,6 +250,7 @@ func nodeOf(n corev1.Node) node {
 	return node{
 		name: n.Name, controlPlane: controlPlane, kubelet: n.Status.NodeInfo.KubeletVersion,
 		payload: n.Annotations[PayloadAnnotation], state: n.Annotations[UpgradeAnnotation],
+		reconfigured: n.Annotations[ReconfigurationAnnotation],
 	}
 }
 
@@ -254,35 +271,4 @@ func (p *UpgradePlan) checkSkew(version string) error {
 		}
 	}
 	return nil
-}
-
-func (p *UpgradePlan) fill() {
-	for _, n := range p.nodes {
-		p.addStep(PhaseContent, n, ActionPush)
-	}
-	for _, n := range p.nodes {
-		if n.controlPlane {
-			actions := []Action{ActionUnload, ActionLeader, ActionUpgrade, ActionUpdate, ActionHealth, ActionReload, ActionMark}
-			if p.controlPlane == 1 {
-				actions = []Action{ActionUpgrade, ActionUpdate, ActionHealth, ActionMark}
-			}
-			p.addStep(PhaseControlPlane, n, actions...)
-		}
-	}
-	p.Steps = append(p.Steps, Step{ID: string(PhaseManifests) + "/" + string(ActionApply), Phase: PhaseManifests, Action: ActionApply})
-	for _, n := range p.nodes {
-		if !n.controlPlane {
-			p.addStep(PhaseWorkers, n, ActionCordon, ActionDrain, ActionUpdate, ActionHealth, ActionUncordon, ActionMark)
-		}
-	}
-	p.Steps = append(p.Steps, Step{ID: string(PhaseVerify) + "/" + string(ActionCheck), Phase: PhaseVerify, Action: ActionCheck})
-}
-
-func (p *UpgradePlan) addStep(phase Phase, n node, actions ...Action) {
-	for _, a := range actions {
-		p.Steps = append(p.Steps, Step{
-			ID: fmt.Sprintf("%s/%s/%s", phase, n.name, a), Phase: phase, Node: n.name, Action: a,
-			Done: n.payload == p.To.Digest && n.state == "",
-		})
-	}
 }
