@@ -88,9 +88,16 @@ func (s Selection) NeedsImages() bool {
 	})
 }
 
-// slower are the rates of backends that cost more than a read, as part of the rate
-// of the others: a write goes through every member of etcd and onto its disk.
-const slower = 0.5
+// Rates of backends that cost more than a read, or of which there are many, as parts of
+// the rate of the others. A cluster on one small host pays for every sample with what the
+// upgrade needs as well: at full rate for all, two processors had nothing left, and what
+// was measured was the measuring.
+const (
+	writeShare  = 0.25  // a write goes through every member of etcd, and is read back
+	leaseShare  = 0.125 // the same, beside the writes
+	streamShare = 0.25  // of exec, logs and the store, which explain and do not decide
+	directShare = 0.1   // of each API server by itself, on both connections and from both stores
+)
 
 // Backends returns what is watched in a cluster through the server of config, and
 // through the workload, which may be nil. HTTP backends come on new and on reused
@@ -142,7 +149,7 @@ func (l *list) reads(suffix string, server *url.URL, target HTTPTarget, informin
 			prober, err := HTTP(connection, target)
 			b := Backend{Name: api.name + suffix, Connection: connection, Prober: prober, Informing: informing}
 			if informing {
-				b.Hertz = l.hertz * slower / 2 // there may be many servers
+				b.Hertz = l.hertz * directShare
 			}
 			l.add(b, err)
 		}
@@ -155,12 +162,12 @@ func (l *list) writes() {
 	for _, connection := range []string{New, Reused} {
 		if l.selected.Has(BackendWrite) {
 			prober, err := newWriteProber(connection, l.target, "writes-"+connection+"-"+id)
-			l.add(Backend{Name: BackendWrite, Connection: connection, Prober: prober, Hertz: l.hertz * slower}, err)
+			l.add(Backend{Name: BackendWrite, Connection: connection, Prober: prober, Hertz: l.hertz * writeShare}, err)
 			kept = prober
 		}
 		if l.selected.Has(BackendLease) {
 			prober, err := newLeaseProber(connection, l.target, "renewed-"+connection)
-			l.add(Backend{Name: BackendLease, Connection: connection, Prober: prober, Hertz: l.hertz * slower / 2}, err)
+			l.add(Backend{Name: BackendLease, Connection: connection, Prober: prober, Hertz: l.hertz * leaseShare}, err)
 		}
 	}
 	if l.selected.Has(BackendWatch) && kept != nil {
@@ -274,15 +281,15 @@ func (l *list) workload(config *rest.Config, client kubernetes.Interface, w *Wor
 	}
 	if l.selected.Has(BackendStateful) && l.there(BackendStateful, w.Store) {
 		prober, err := Store(New, "http://"+w.Store, strconv.FormatInt(time.Now().UnixMilli(), 36))
-		l.add(Backend{Name: BackendStateful, Connection: New, Prober: prober, Informing: true, Hertz: l.hertz * slower}, err)
+		l.add(Backend{Name: BackendStateful, Connection: New, Prober: prober, Informing: true, Hertz: l.hertz * streamShare}, err)
 	}
 	if l.selected.Has(BackendExec) {
 		pods := replicas{client: client, selector: "app.kubernetes.io/name=" + serviceName}
-		l.add(Backend{Name: BackendExec, Connection: Reused, Prober: newExecProber(config, pods, plainPort), Informing: true, Hertz: l.hertz * slower}, nil)
+		l.add(Backend{Name: BackendExec, Connection: Reused, Prober: newExecProber(config, pods, plainPort), Informing: true, Hertz: l.hertz * streamShare}, nil)
 	}
 	if l.selected.Has(BackendLogs) && l.there(BackendLogs, w.TCP) {
 		prober, err := newLogProber(l.target, replicas{client: client, selector: "app.kubernetes.io/name=" + ticksName}, ticksName)
-		l.add(Backend{Name: BackendLogs, Connection: Reused, Prober: prober, Informing: true, Hertz: l.hertz * slower}, err)
+		l.add(Backend{Name: BackendLogs, Connection: Reused, Prober: prober, Informing: true, Hertz: l.hertz * streamShare}, err)
 	}
 }
 

@@ -2,7 +2,7 @@ package upgradetest
 
 import "time"
 
-// The lanes of events. In the lanes of nodes, API servers and etcd an event is a
+// The lanes of events. In the lanes of nodes, API servers, etcd and operators an event is a
 // state that lasts until the next one of its object; in the others it is a moment.
 const (
 	LaneNode      = "node"      // Ready, NotReady; fact cordoned
@@ -10,6 +10,7 @@ const (
 	LaneEtcd      = "etcd"      // leader, follower, no-leader; slow-fsync
 	LanePod       = "pod"       // started, restarted, evicted, deleted, killed
 	LaneWorkload  = "workload"  // changed, unavailable, available
+	LaneOperator  = "operator"  // available, progressing, degraded, unavailable
 	LaneEvent     = "event"     // repeated
 	LanePoller    = "poller"    // started, stopped, lost
 	LaneSkipped   = "skipped"   // what cannot be watched, and why

@@ -6,6 +6,8 @@ import (
 	"math"
 	"regexp"
 	"time"
+
+	"github.com/slipway-release/slipway/internal/proportion"
 )
 
 // Defaults of Options.
@@ -65,7 +67,7 @@ func (o Options) complete() (Options, error) {
 	setDefault(&o.Timeout, DefaultTimeout)
 	setDefault(&o.Slow, DefaultSlow)
 	setDefault(&o.Limits.Lateness99, 50*time.Millisecond)
-	setDefault(&o.Limits.Missed, 0.001)
+	setDefault(&o.Limits.Missed, 1-proportion.Coverage)
 	setDefault(&o.Limits.Steal, 0.1)
 	var problems []error
 	if o.SamplesDir == "" {

@@ -36,7 +36,10 @@ type Result struct {
 	Events []Event `json:"events,omitempty"`
 
 	TesterReasons []string `json:"testerReasons,omitempty"` // why it is not healthy
-	Tester        Tester   `json:"tester"`
+	// SelfTest is what the monitor found of injected outages before it was trusted with
+	// the cluster; nil when that was not tried. It is the caller's to fill in.
+	SelfTest *SelfTest `json:"selftest,omitempty"`
+	Tester   Tester    `json:"tester"`
 	// Baseline is the idle window before the upgrade; nil without one.
 	Baseline *Window `json:"baseline,omitempty"`
 	Marks    []Mark  `json:"marks,omitempty"`
@@ -149,6 +152,19 @@ type Lateness struct {
 type Window struct {
 	Seconds  float64         `json:"seconds"`
 	Backends []BackendResult `json:"backends"`
+}
+
+// Sent is how many samples were taken in it, over all backends.
+func (w Window) Sent() int { return w.sum(func(b BackendResult) int { return b.Sent }) }
+
+// Failed is how many of them failed.
+func (w Window) Failed() int { return w.sum(func(b BackendResult) int { return b.Failed }) }
+
+func (w Window) sum(of func(BackendResult) int) (sum int) {
+	for _, b := range w.Backends {
+		sum += of(b)
+	}
+	return sum
 }
 
 // Mark is something that was begun at a time.

@@ -91,6 +91,12 @@ var checks = []ruleCheck{
 		"Two replicas, a budget, spread over nodes, maxUnavailable 0."}, findUnavailable(false)},
 	{Rule{"workload-single", SeverityWarning, "a workload that has one replica had none",
 		"One replica cannot be moved without a gap. What is asked by others needs two."}, findUnavailable(true)},
+	{Rule{"operator-unavailable", SeverityError, "a cluster operator was not Available",
+		"What the operator is for may not have worked. Its condition Available says why."}, findOperators("unavailable", always)},
+	{Rule{"operator-degraded", SeverityError, "a cluster operator was Degraded before the upgrade or at its end, or for over 10 minutes",
+		"An operator may be Degraded while it is replaced, and not for long. Its condition Degraded says why."}, findOperators("degraded", lastingly)},
+	{Rule{"operator-progressing", SeverityWarning, "a cluster operator was Progressing when the upgrade had ended",
+		"The upgrade was not over when it was said to be. What came after was not measured."}, findOperators("progressing", atTheEnd)},
 	{Rule{"event-repeated", SeverityWarning, "the cluster reported the same event more than 20 times",
 		"Something is tried again and again and fails. The event's message says what."}, findEvents(LaneEvent, "repeated")},
 	{Rule{"poller-lost", SeverityWarning, "a poller inside the cluster ended without saying so",
@@ -308,6 +314,26 @@ func findUnavailable(single bool) func(*evaluation, func(finding)) {
 				continue
 			}
 			add(finding{p.Object, fmt.Sprintf("no replica of %s was available for %s", p.Facts["replicas"], span(p)), p.At, p.until - p.At})
+		}
+	}
+}
+
+// degradedFor is how long an operator may be Degraded while it is upgraded.
+const degradedFor = 10 * time.Minute
+
+func always(*evaluation, period) bool       { return true }
+func atTheEnd(_ *evaluation, p period) bool { return p.open }
+func lastingly(e *evaluation, p period) bool {
+	return p.open || p.At < e.session.Baseline || p.until-p.At > degradedFor
+}
+
+// findOperators takes the periods of a state of cluster operators that count.
+func findOperators(state string, counts func(*evaluation, period) bool) func(*evaluation, func(finding)) {
+	return func(e *evaluation, add func(finding)) {
+		for _, p := range e.states(LaneOperator, isState(state)) {
+			if counts(e, p) {
+				add(finding{p.Object, fmt.Sprintf("%s for %s: %s", state, span(p), p.Detail), p.At, p.until - p.At})
+			}
 		}
 	}
 }

@@ -72,6 +72,10 @@ func TestRules(t *testing.T) {
 			at(5, LaneWorkload, "deployment kube-system/coredns", "unavailable", "replicas", "2"), at(6, LaneWorkload, "deployment kube-system/one", "unavailable", "replicas", "1"),
 			at(7, LaneWorkload, "statefulset "+Namespace+"/"+storeName, "unavailable", "replicas", "1"),
 		}},
+		{name: "operators", want: "operator-unavailable operator-degraded operator-progressing", events: []eventFrame{
+			at(0, LaneOperator, "dns", "available"), at(5, LaneOperator, "dns", "unavailable"), at(6, LaneOperator, "dns", "degraded"), at(9, LaneOperator, "dns", "available"),
+			at(5, LaneOperator, "etcd", "degraded"), at(7, LaneOperator, "network", "progressing"),
+		}},
 		{name: "ledgers", want: "write-lost watch-gap watch-relisted watch-duplicate log-lines-lost", ledgers: []Ledger{
 			{Name: BackendWrite, Acknowledged: 5, Missing: 1}, {Name: BackendWatch, Missing: 2, Duplicates: 1, Relists: 1}, {Name: BackendLogs, Missing: 3}, {Name: BackendStateful, Acknowledged: 9},
 		}},

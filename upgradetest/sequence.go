@@ -71,12 +71,15 @@ func (s *sequence) see(n int64) {
 	s.wake()
 }
 
-// list takes in all numbers that are there, as a client does whose watch cannot be
-// resumed: it knows the state again, and has missed how it came to be.
-func (s *sequence) list(numbers map[int64]bool) {
+// list takes in all numbers that are there, as a client does before it watches. One
+// whose watch cannot be resumed does so again: it knows the state, and has missed how it
+// came to be.
+func (s *sequence) list(numbers map[int64]bool, again bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.relists++
+	if again {
+		s.relists++
+	}
 	for n := range numbers {
 		if !s.shown[n] {
 			s.see(n)

@@ -57,7 +57,7 @@ func portOnNodes(name string, port int32) *corev1.Service {
 // any more, says Bye on its connections, and waits until they are closed.
 func tickObjects(image string) []object {
 	two, zero, one, grace := int32(2), intstr.FromInt32(0), intstr.FromInt32(1), int64(40)
-	c := program(image, ticksName, healthPort, "serve", "--lines=:7000", "--http=:7003", "--log-ticks=50ms", "--linger=10s")
+	c := program(image, ticksName, healthPort, "serve", "--lines=:7000", "--http=:7003", "--log-ticks=100ms", "--linger=10s")
 	d := &appsv1.Deployment{
 		TypeMeta: metav1.TypeMeta{APIVersion: "apps/v1", Kind: "Deployment"}, ObjectMeta: meta(Namespace, ticksName),
 		Spec: appsv1.DeploymentSpec{

@@ -67,6 +67,22 @@ func TestWritesAndWatch(t *testing.T) {
 			t.Errorf("watch: %+v", l)
 		}
 	})
+	t.Run("written before the watch was open", func(t *testing.T) {
+		w, err := newWriteProber(Reused, serveFakeAPI(t).target(), "numbers")
+		if err != nil {
+			t.Fatal(err)
+		}
+		watch := newWatchProber(w)
+		t.Cleanup(func() { watch.Close(); w.Close() })
+		writeAll(t, w, 2, OK)
+		if p := probe(t, watch); p.Class != OK {
+			t.Fatalf("the watch: %v (%s)", p.Class, p.Detail)
+		}
+		writeAll(t, w, 2, OK)
+		if l := ledgerOf(t, watch); l.Acknowledged != 4 || l.Missing != 0 || l.Duplicates != 0 || l.Relists != 0 {
+			t.Errorf("watch: %+v", l)
+		}
+	})
 	t.Run("unacknowledged", func(t *testing.T) {
 		f := serveFakeAPI(t)
 		w, _ := sequenceProbers(t, f)

@@ -236,7 +236,7 @@ func (d *drawer) finish(e *evaluation, r Result) {
 	for _, m := range e.marks {
 		d.Marks = append(d.Marks, drawnMark{milliseconds(m.At), m.Label})
 	}
-	for _, lane := range []string{LaneAPIServer, LaneEtcd, LaneNode, LaneWorkload} {
+	for _, lane := range []string{LaneAPIServer, LaneEtcd, LaneNode, LaneOperator, LaneWorkload} {
 		for _, p := range e.states(lane, func(period) bool { return true }) {
 			if lane == LaneWorkload && (p.State == "available" || strings.HasSuffix(p.Object, " (spec)")) {
 				continue

@@ -84,7 +84,7 @@ func (w *watchProber) begin(ctx context.Context, p *Probe) (*bodyStream, error) 
 	return openBody(ctx, w.writer.target, w.writer.rt, &u, p, w.read)
 }
 
-// now is the version of the collection, before anything was written or after a gap.
+// now is the version of the collection, at the beginning or after a gap.
 func (w *watchProber) now(ctx context.Context) (string, error) {
 	body, err := w.writer.fetchOnce(ctx, w.writer.listPath())
 	if err != nil {
@@ -96,9 +96,7 @@ func (w *watchProber) now(ctx context.Context) (string, error) {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.gap {
-		w.writer.seq.list(there)
-	}
+	w.writer.seq.list(there, w.gap)
 	w.version, w.gap = version, false
 	return version, nil
 }

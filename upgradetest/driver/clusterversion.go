@@ -28,12 +28,13 @@ import (
 // all is at the release.
 type ClusterVersion struct {
 	Config *rest.Config
-	To     Release
+	// To are the releases to upgrade to, one after the other.
+	To []Release
 	// Force takes a release whose signature the cluster cannot verify, or that its
 	// preconditions speak against. Clusters remember it.
 	Force bool
 	// AbortAt sets the cluster back to where it was when it says that this share of
-	// the update is complete: 0.5 for half of it. 0 never does.
+	// the last update is complete: 0.5 for half of it. 0 never does.
 	AbortAt float64
 	// Rollback sets the cluster back after the upgrade.
 	Rollback bool
@@ -84,25 +85,35 @@ func (d *ClusterVersion) upgrade(ctx context.Context, say func(Event)) (Report, 
 	if err != nil {
 		return Report{}, err
 	}
-	report := Report{From: cv.Status.Desired.release(), To: d.To}
+	report := Report{From: cv.Status.Desired.release()}
+	if len(d.To) == 0 {
+		return report, errors.New("no release was named")
+	}
+	last := len(d.To) - 1
+	report.To = d.To[last]
 	if !cv.completed(report.From) {
 		return report, fmt.Errorf("it is in the midst of another upgrade, to %q: wait for that to end", report.From.name())
 	}
-	aborted, err := w.travel(ctx, cv, d.To, d.AbortAt)
-	report.Aborted = aborted
-	if err != nil {
-		return report, err
-	}
-	if !aborted {
-		if now, err := w.get(ctx); err == nil {
-			report.To = now.Status.Desired.release()
+	for i, to := range d.To {
+		abortAt := 0.0
+		if i == last {
+			abortAt = d.AbortAt
+		}
+		if report.Aborted, err = w.travel(ctx, cv, to, abortAt); err != nil {
+			return report, err
+		}
+		if cv, err = w.get(ctx); err != nil {
+			return report, err
+		}
+		switch now := cv.Status.Desired.release(); {
+		case i < last:
+			report.Via = append(report.Via, now)
+		case !report.Aborted:
+			report.To = now // the cluster knows version and image of it
 		}
 	}
-	if !aborted && !d.Rollback {
+	if !report.Aborted && !d.Rollback {
 		return report, nil
-	}
-	if cv, err = w.get(ctx); err != nil {
-		return report, err
 	}
 	// Where it came from needs no edge of the update graph, so it is named by image.
 	if _, err := w.travel(ctx, cv, report.From, 0); err != nil {

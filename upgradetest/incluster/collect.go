@@ -26,7 +26,7 @@ import (
 )
 
 const (
-	pullEvery   = 500 * time.Millisecond
+	pullEvery   = time.Second
 	pullTimeout = 5 * time.Second
 	// lostAfter is when a poller that is gone from the cluster, or does not answer at
 	// the end, is given up.

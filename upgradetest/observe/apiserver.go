@@ -14,8 +14,9 @@ import (
 // Each API server is asked four times a second whether it is ready: often enough to
 // see it say that it shuts down, on one connection that costs nearly nothing.
 const (
-	readyEvery   = 250 * time.Millisecond
-	readyTimeout = time.Second
+	readyEvery = 250 * time.Millisecond
+	// A server that takes longer than a second is slow and not away.
+	readyTimeout = upgradetest.DefaultTimeout
 )
 
 func (o *Observer) apiServers(ctx context.Context, config *rest.Config, addresses []string) {

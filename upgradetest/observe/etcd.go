@@ -60,8 +60,8 @@ func (o *Observer) follow(ctx context.Context, pod corev1.Pod) {
 		case ctx.Err() != nil:
 			return
 		case err != nil && last == nil:
-			// Pollers may need a while to start.
-			if failed++; failed == 5 {
+			// Pollers may need a while to start, on a busy host a minute.
+			if failed++; failed == 30 {
 				o.sink.Skip(fmt.Sprintf("etcd on %s: its metrics cannot be had: %v", pod.Spec.NodeName, err))
 				return
 			}

@@ -51,7 +51,7 @@ func Start(ctx context.Context, config *rest.Config, sink Sink) (*Observer, erro
 	}
 	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	o.cancel = cancel
-	if err := o.inform(life); err != nil {
+	if err := o.inform(life, config); err != nil {
 		cancel()
 		return nil, err
 	}
@@ -66,18 +66,20 @@ func (o *Observer) Stop() {
 	o.users.Wait()
 }
 
+// followed is a kind of objects that is watched.
+type followed struct {
+	name     string
+	informer cache.SharedIndexInformer
+	handle   func(before, after any) // nil when they are only looked up
+}
+
 // inform follows objects of the API. An informer goes on after the API was away, and
 // then shows what has changed meanwhile.
-func (o *Observer) inform(ctx context.Context) error {
+func (o *Observer) inform(ctx context.Context, config *rest.Config) error {
 	factory := informers.NewSharedInformerFactory(o.client, 0)
 	o.budgets.lister = factory.Policy().V1().PodDisruptionBudgets().Lister()
-	informer := factory.Policy().V1().PodDisruptionBudgets().Informer()
-	wanted := []struct {
-		name     string
-		informer cache.SharedIndexInformer
-		handle   func(before, after any)
-	}{
-		{"budgets", informer, nil},
+	wanted := []followed{
+		{"budgets", factory.Policy().V1().PodDisruptionBudgets().Informer(), nil},
 		{"nodes", factory.Core().V1().Nodes().Informer(), o.node},
 		{"pods", factory.Core().V1().Pods().Informer(), o.pod},
 		{"deployments", factory.Apps().V1().Deployments().Informer(), o.deployment},
@@ -86,28 +88,24 @@ func (o *Observer) inform(ctx context.Context) error {
 		{"events", factory.Core().V1().Events().Informer(), o.event},
 		{"leases", factory.Coordination().V1().Leases().Informer(), o.lease},
 	}
+	start := []func(<-chan struct{}){factory.Start}
+	context.AfterFunc(ctx, factory.Shutdown)
+	if more, err := o.operators(config); err != nil {
+		o.sink.Skip("cluster operators: " + err.Error())
+	} else if more != nil {
+		operators := more.ForResource(clusterOperators).Informer()
+		wanted = append(wanted, followed{"cluster operators", operators, o.operator})
+		start = append(start, more.Start)
+		context.AfterFunc(ctx, more.Shutdown)
+	}
 	for _, w := range wanted {
-		// Until an API server is whole again it refuses much, and is asked again.
-		_ = w.informer.SetWatchErrorHandlerWithContext(func(context.Context, *cache.Reflector, error) {})
-		_ = w.informer.SetTransform(func(obj any) (any, error) { return trim(obj), nil })
-		if w.handle == nil {
-			continue
-		}
-		if _, err := w.informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
-			AddFunc:    func(after any) { w.handle(nil, after) },
-			UpdateFunc: func(before, after any) { w.handle(before, after) },
-			DeleteFunc: func(before any) {
-				if gone, ok := before.(cache.DeletedFinalStateUnknown); ok {
-					before = gone.Obj
-				}
-				w.handle(before, nil)
-			},
-		}); err != nil {
+		if err := w.follow(); err != nil {
 			return fmt.Errorf("watching %s: %w", w.name, err)
 		}
 	}
-	factory.Start(ctx.Done())
-	context.AfterFunc(ctx, factory.Shutdown)
+	for _, begin := range start {
+		begin(ctx.Done())
+	}
 	wait, cancel := context.WithTimeout(ctx, syncWithin)
 	defer cancel()
 	for _, w := range wanted {
@@ -116,6 +114,26 @@ func (o *Observer) inform(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+func (f followed) follow() error {
+	// Until an API server is whole again it refuses much, and is asked again.
+	_ = f.informer.SetWatchErrorHandlerWithContext(func(context.Context, *cache.Reflector, error) {})
+	_ = f.informer.SetTransform(func(obj any) (any, error) { return trim(obj), nil })
+	if f.handle == nil {
+		return nil
+	}
+	_, err := f.informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
+		AddFunc:    func(after any) { f.handle(nil, after) },
+		UpdateFunc: func(before, after any) { f.handle(before, after) },
+		DeleteFunc: func(before any) {
+			if gone, ok := before.(cache.DeletedFinalStateUnknown); ok {
+				before = gone.Obj
+			}
+			f.handle(before, nil)
+		},
+	})
+	return err
 }
 
 func (o *Observer) see(lane, object, state, detail string, facts map[string]string) {

@@ -150,7 +150,7 @@ func (u upset) judge(r upgradetest.Result, t truth, on Machine, o Options) Injec
 			// A server that goes on has much to do first, so an answer takes what it takes.
 			i.MeasuredMs, i.LimitMs = measure(b.Disruptions, 0, interval, edge(r)+b.P99Ms)
 		}
-		i.Problem = i.compare()
+		i.Problem = compare(i)
 	}
 	if !r.TesterHealthy && i.Problem != "" {
 		i.Doubt = fmt.Sprint(r.TesterReasons)

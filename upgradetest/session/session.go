@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -41,7 +42,7 @@ type Session struct {
 
 // podsShare is the rate of the pollers inside the cluster as a part of the monitor's:
 // there are two on every node, and they take part in the cluster's own load.
-const podsShare = 4
+const podsShare = 10
 
 // Start brings everything up and returns when the baseline is over. On an error,
 // what was put into the cluster is removed again.
@@ -139,6 +140,27 @@ func (s *Session) remove(ctx context.Context) error {
 	return upgradetest.Teardown(ctx, s.config)
 }
 
+// resultFile is the Result that Write writes.
+const resultFile = "upgrade.json"
+
+// Evaluate evaluates a recording again. What samples do not tell, such as between which
+// releases it was made, it takes from the result that Write put beside them, if that is
+// there and of the same recording.
+func Evaluate(samplesDir string) (upgradetest.Result, error) {
+	r, err := upgradetest.Evaluate(samplesDir)
+	if err != nil {
+		return r, err
+	}
+	var before upgradetest.Result
+	data, err := os.ReadFile(filepath.Join(filepath.Dir(filepath.Clean(samplesDir)), resultFile))
+	if err != nil || json.Unmarshal(data, &before) != nil || !before.Started.Equal(r.Started) {
+		return r, nil
+	}
+	r.From, r.To, r.Via, r.Nodes = before.From, before.To, before.Via, before.Nodes
+	r.Aborted, r.RolledBack, r.Failure, r.SelfTest = before.Aborted, before.RolledBack, before.Failure, before.SelfTest
+	return r, nil
+}
+
 // Write writes upgrade.json, junit_upgrade.xml and timeline.html into dir, each whole
 // or not at all. samplesDir is that of the recording.
 func Write(dir, samplesDir string, r upgradetest.Result) error {
@@ -154,7 +176,7 @@ func Write(dir, samplesDir string, r upgradetest.Result) error {
 	if err != nil {
 		return fmt.Errorf("writing the result: %w", err)
 	}
-	for name, content := range map[string][]byte{"upgrade.json": append(data, '\n'), "junit_upgrade.xml": suite, "timeline.html": page} {
+	for name, content := range map[string][]byte{resultFile: append(data, '\n'), "junit_upgrade.xml": suite, "timeline.html": page} {
 		if err := state.WriteFile(filepath.Join(dir, name), content, 0o644); err != nil {
 			return fmt.Errorf("writing the result: %w", err)
 		}
