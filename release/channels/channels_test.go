@@ -252,7 +252,11 @@ func TestGraphGolden(t *testing.T) {
 	}
 	states := []channels.State{stored[1].State, stored[0].State}
 	for name, channel := range map[string]string{"candidate.json": "candidate", "nothing.json": "nothing"} {
-		got, err := channels.Graph(channel, states)
+		offered, err := channels.Snapshot("amd64", states, channels.Offer{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := offered.Graphs["amd64"].Channel(channel).Encode()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -262,8 +266,8 @@ func TestGraphGolden(t *testing.T) {
 		}
 	}
 	states[0].Versions[0].PullSpec = pullSpec(7)
-	if _, err := channels.Graph("candidate", states); err == nil || !strings.Contains(err.Error(), "in channel") {
-		t.Errorf("two payloads under one version: %v", err)
+	if offered, err := channels.Snapshot("amd64", states, channels.Offer{}); err != nil || len(offered.Quarantined) != 1 {
+		t.Errorf("two payloads under one version: %+v, %v", offered, err)
 	}
 }
 
@@ -287,7 +291,7 @@ func FuzzParseState(f *testing.F) {
 		if again, err := second.Marshal(); err != nil || !bytes.Equal(written, again) {
 			t.Errorf("%v\n%s\n%s", err, written, again)
 		}
-		if _, err := channels.Graph(first.Name, []channels.State{first}); err != nil {
+		if _, err := channels.Snapshot("amd64", []channels.State{first}, channels.Offer{}); err != nil {
 			t.Error(err)
 		}
 	})

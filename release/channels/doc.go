@@ -3,6 +3,9 @@
 //
 //	<repository>/channels:<name>    one layer of media type MediaType: a State as JSON
 //
+// and the artifact with tag _intent says which channels change together, so that what was
+// broken off is finished.
+//
 // Promoting adds to it and never rebuilds or renames a payload. Deciding what may be
-// promoted is not this package's work.
+// promoted is the work of package promotion.
 package channels

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -24,14 +25,21 @@ type Addition struct {
 	// PullSpec names the payload by digest.
 	PullSpec string
 	Metadata map[string]string
-	// Edges lead to Version.
+	// Edges lead to Version, and were tried.
 	Edges []Source
+	// Previous are versions that the payload says may upgrade to it, tried or not.
+	Previous []release.Version
+	// Rollout opens a version that the channel does not hold yet little by little; its own
+	// Version is not looked at. Nil opens it at once.
+	Rollout *Rollout
 }
 
-// Source is a release that may upgrade to the one promoted.
+// Source is a release whose upgrade to the one promoted was tried.
 type Source struct {
 	From     release.Version
 	Evidence string // digest of the attestation that proves it
+	// Failed says that the trial was no success.
+	Failed bool
 }
 
 // Plan is a promotion thought through and not yet done.
@@ -56,21 +64,18 @@ func NewPlan(channel Stored, add Addition, now time.Time) (Plan, error) {
 	case ok && have.PullSpec != add.PullSpec:
 		return Plan{}, fmt.Errorf("promoting %q into channel %q: the channel holds this version as %s, not as %s",
 			add.Version, plan.Channel, have.PullSpec, add.PullSpec)
-	case ok && len(add.Metadata) > 0 && !maps.Equal(have.Metadata, add.Metadata):
-		for i := range plan.After.Versions {
-			if plan.After.Versions[i].Version == add.Version {
-				plan.After.Versions[i].Metadata = add.Metadata
-			}
-		}
-		plan.Changes = append(plan.Changes, fmt.Sprintf("metadata of %s", add.Version))
-	case !ok:
+	case ok:
+		plan.describe(have, add)
+	default:
 		plan.After.Versions = append(plan.After.Versions, Version{
 			Version: add.Version, PullSpec: add.PullSpec, Added: now.UTC().Truncate(time.Second), Metadata: add.Metadata,
+			Previous: release.SortVersions(add.Previous),
 		})
 		plan.Changes = append(plan.Changes, fmt.Sprintf("version %s", add.Version))
+		plan.addRollout(add)
 	}
 	for _, source := range add.Edges {
-		plan.addEdge(Edge{From: source.From, To: add.Version, Evidence: source.Evidence})
+		plan.addEdge(Edge{From: source.From, To: add.Version, Evidence: source.Evidence, Failed: source.Failed, Added: now.UTC().Truncate(time.Second)})
 	}
 	if !plan.Empty() {
 		plan.After.Updated = now.UTC().Truncate(time.Second)
@@ -82,16 +87,56 @@ func NewPlan(channel Stored, add Addition, now time.Time) (Plan, error) {
 	return plan, nil
 }
 
-// addEdge keeps the evidence an edge came with: one proof is enough, and a run
-// that is repeated must not change the channel.
-func (p *Plan) addEdge(e Edge) {
-	for _, have := range p.After.Edges {
-		if have.From == e.From && have.To == e.To {
-			return
+// describe updates what a channel says about a version that it holds.
+func (p *Plan) describe(have Version, add Addition) {
+	previous := release.SortVersions(add.Previous)
+	for i := range p.After.Versions {
+		v := &p.After.Versions[i]
+		if v.Version != add.Version {
+			continue
+		}
+		if len(add.Metadata) > 0 && !maps.Equal(have.Metadata, add.Metadata) {
+			v.Metadata = add.Metadata
+			p.Changes = append(p.Changes, fmt.Sprintf("metadata of %s", add.Version))
+		}
+		if len(previous) > 0 && !slices.Equal(have.Previous, previous) {
+			v.Previous = previous
+			p.Changes = append(p.Changes, fmt.Sprintf("declared sources of %s", add.Version))
 		}
 	}
+}
+
+func (p *Plan) addRollout(add Addition) {
+	if add.Rollout == nil {
+		return
+	}
+	rollout := *add.Rollout
+	rollout.Version = add.Version
+	p.After.Rollouts = slices.DeleteFunc(slices.Clone(p.After.Rollouts), func(r Rollout) bool { return r.Version == add.Version })
+	p.After.Rollouts = append(p.After.Rollouts, rollout)
+	slices.SortFunc(p.After.Rollouts, func(a, b Rollout) int { return a.Version.Compare(b.Version) })
+	p.Changes = append(p.Changes, fmt.Sprintf("rollout of %s over %s", add.Version, rollout.Duration))
+}
+
+// addEdge keeps the evidence an edge came with: one proof is enough, and a run that is
+// repeated must not change the channel. Only what failed is replaced by what succeeded.
+func (p *Plan) addEdge(e Edge) {
+	change := fmt.Sprintf("edge %s → %s", e.From, e.To)
+	if e.Failed {
+		change += ", blocked because its test failed"
+	}
+	for i, have := range p.After.Edges {
+		if have.From != e.From || have.To != e.To {
+			continue
+		}
+		if have.Failed && !e.Failed {
+			p.After.Edges[i] = e
+			p.Changes = append(p.Changes, change)
+		}
+		return
+	}
 	p.After.Edges = append(p.After.Edges, e)
-	p.Changes = append(p.Changes, fmt.Sprintf("edge %s → %s", e.From, e.To))
+	p.Changes = append(p.Changes, change)
 }
 
 // Execute writes what is planned, if the channel still is what the plan was made
@@ -113,6 +158,13 @@ func (s Store) Promote(ctx context.Context, channel string, add Addition, now ti
 	for range attempts {
 		var stored Stored
 		var plan Plan
+		// What was broken off comes first, for it could not be finished after a change.
+		if err = s.Recover(ctx); errors.Is(err, ErrChanged) {
+			continue
+		}
+		if err != nil {
+			return Plan{}, err
+		}
 		if stored, err = s.Read(ctx, channel); err != nil {
 			return Plan{}, err
 		}
@@ -127,4 +179,49 @@ func (s Store) Promote(ctx context.Context, channel string, add Addition, now ti
 		}
 	}
 	return Plan{}, fmt.Errorf("promoting %q: %w", add.Version, err)
+}
+
+// Change edits a channel that there is, and tells what was changed. edit is called anew
+// when somebody else changes the channel meanwhile; it gets a copy and returns what people
+// are told, nothing when there is nothing to do.
+func (s Store) Change(ctx context.Context, channel string, now time.Time, edit func(*State) ([]string, error)) (Plan, error) {
+	var err error
+	for range attempts {
+		// What was broken off comes first, for it could not be finished after a change.
+		if err = s.Recover(ctx); errors.Is(err, ErrChanged) {
+			continue
+		}
+		if err != nil {
+			return Plan{}, err
+		}
+		plan, failed := s.planChange(ctx, channel, now, edit)
+		if failed != nil {
+			return Plan{}, failed
+		}
+		if err = s.Execute(ctx, plan); err == nil {
+			return plan, nil
+		}
+		if !errors.Is(err, ErrChanged) {
+			return Plan{}, err
+		}
+	}
+	return Plan{}, fmt.Errorf("changing channel %q: %w", channel, err)
+}
+
+func (s Store) planChange(ctx context.Context, channel string, now time.Time, edit func(*State) ([]string, error)) (Plan, error) {
+	stored, err := s.Read(ctx, channel)
+	if err != nil {
+		return Plan{}, err
+	}
+	plan := Plan{Channel: channel, Read: stored.Digest, After: stored.State.sorted()}
+	if plan.Changes, err = edit(&plan.After); err != nil {
+		return Plan{}, fmt.Errorf("changing channel %q: %w", channel, err)
+	}
+	if !plan.Empty() {
+		plan.After.Updated = now.UTC().Truncate(time.Second)
+	}
+	if err := plan.After.validate(); err != nil {
+		return Plan{}, fmt.Errorf("changing channel %q: %w", channel, err)
+	}
+	return plan, nil
 }

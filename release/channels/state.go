@@ -29,6 +29,8 @@ type State struct {
 	Updated  time.Time `json:"updated"`  // whole seconds
 	Versions []Version `json:"versions"` // ascending by semver
 	Edges    []Edge    `json:"edges"`    // ascending by from and to
+	// Rollouts open versions to clusters little by little, ascending by version.
+	Rollouts []Rollout `json:"rollouts,omitempty"`
 }
 
 // Version is one release in a channel.
@@ -39,14 +41,29 @@ type Version struct {
 	Added    time.Time `json:"added"`
 	// Metadata is passed on to clusters, e.g. "url".
 	Metadata map[string]string `json:"metadata,omitempty"`
+	// Previous are versions that the payload says may upgrade to it, tested or not.
+	Previous []release.Version `json:"previous,omitempty"`
 }
 
-// Edge is an upgrade that was tried and accepted.
+// Edge is an upgrade that was tried.
 type Edge struct {
 	From release.Version `json:"from"`
 	To   release.Version `json:"to"`
 	// Evidence is the digest of the attestation that proves it.
 	Evidence string `json:"evidence,omitempty"`
+	// Failed says that the trial was no success: the edge is not offered.
+	Failed bool `json:"failed,omitempty"`
+	// Added is zero in channels that were written before it was noted.
+	Added time.Time `json:"added,omitzero"`
+}
+
+// Rollout opens the edges to a version to a growing share of clusters: none before
+// Start, all from Start plus Duration on, and no more than at Halted once it was halted.
+type Rollout struct {
+	Version  release.Version `json:"version"`
+	Start    time.Time       `json:"start"`
+	Duration string          `json:"duration"` // as time.ParseDuration reads it
+	Halted   *time.Time      `json:"halted,omitempty"`
 }
 
 type stateJSON struct {
@@ -121,6 +138,11 @@ func (s State) validate() error {
 		}
 		edges[[2]release.Version{e.From, e.To}] = true
 	}
+	for _, r := range s.Rollouts {
+		if d, err := time.ParseDuration(r.Duration); err != nil || d < 0 || r.Version.IsZero() {
+			problems = append(problems, fmt.Errorf("the rollout of version %q has duration %q, expected one such as 24h", r.Version, r.Duration))
+		}
+	}
 	if len(problems) == 0 && s.cyclic() {
 		problems = append(problems, errors.New("its edges form a circle"))
 	}
@@ -158,10 +180,12 @@ func (s State) cyclic() bool {
 func (s State) sorted() State {
 	s.Versions = append([]Version{}, s.Versions...) // never nil, which JSON would tell apart
 	s.Edges = append([]Edge{}, s.Edges...)
+	s.Rollouts = slices.Clone(s.Rollouts)
 	slices.SortFunc(s.Versions, func(a, b Version) int { return a.Version.Compare(b.Version) })
 	slices.SortFunc(s.Edges, func(a, b Edge) int {
 		return cmp.Or(a.From.Compare(b.From), a.To.Compare(b.To))
 	})
+	slices.SortFunc(s.Rollouts, func(a, b Rollout) int { return a.Version.Compare(b.Version) })
 	return s
 }
 

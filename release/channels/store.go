@@ -49,6 +49,15 @@ type Stored struct {
 	Digest v1.Hash // zero when the registry has no such channel yet
 }
 
+// States are what channels hold, without the digests that they were read under.
+func States(stored []Stored) []State {
+	var states []State
+	for _, s := range stored {
+		states = append(states, s.State)
+	}
+	return states
+}
+
 func (s Store) repository() string           { return s.Repository + "/channels" }
 func (s Store) tag(channel string) string    { return s.repository() + ":" + channel }
 func (s Store) digest(digest v1.Hash) string { return s.repository() + "@" + digest.String() }
@@ -110,65 +119,86 @@ func (s Store) current(ctx context.Context, channel string) (v1.Hash, error) {
 }
 
 func (s Store) fetch(ctx context.Context, digest v1.Hash) (State, error) {
-	img, err := s.Registry.Image(ctx, s.digest(digest))
+	data, err := s.fetchLayer(ctx, digest, MediaType)
 	if err != nil {
 		return State{}, err
-	}
-	layers, err := img.Layers()
-	if err != nil {
-		return State{}, err
-	}
-	if len(layers) != 1 {
-		return State{}, fmt.Errorf("the artifact has %d layers, expected one", len(layers))
-	}
-	mt, err := layers[0].MediaType()
-	if err != nil {
-		return State{}, err
-	}
-	if mt != MediaType {
-		return State{}, fmt.Errorf("the artifact holds %q, expected %q", mt, MediaType)
-	}
-	rc, err := layers[0].Compressed()
-	if err != nil {
-		return State{}, err
-	}
-	defer rc.Close()
-	data, err := io.ReadAll(io.LimitReader(rc, maxState+1))
-	if err != nil {
-		return State{}, err
-	}
-	if len(data) > maxState {
-		return State{}, fmt.Errorf("the channel is larger than %d bytes", maxState)
 	}
 	return ParseState(data)
 }
 
-// write stores the new state by digest and then moves the tag, unless it no
-// longer points to what was read. Registries cannot compare and swap, so the tag
-// is read again afterwards: of two writers that passed the first check, the one that lost learns of it.
+// fetchLayer reads an artifact of one layer.
+func (s Store) fetchLayer(ctx context.Context, digest v1.Hash, want types.MediaType) ([]byte, error) {
+	img, err := s.Registry.Image(ctx, s.digest(digest))
+	if err != nil {
+		return nil, err
+	}
+	layers, err := img.Layers()
+	if err != nil {
+		return nil, err
+	}
+	if len(layers) != 1 {
+		return nil, fmt.Errorf("the artifact has %d layers, expected one", len(layers))
+	}
+	mt, err := layers[0].MediaType()
+	if err != nil {
+		return nil, err
+	}
+	if mt != want {
+		return nil, fmt.Errorf("the artifact holds %q, expected %q", mt, want)
+	}
+	rc, err := layers[0].Compressed()
+	if err != nil {
+		return nil, err
+	}
+	defer rc.Close()
+	data, err := io.ReadAll(io.LimitReader(rc, maxState+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(data) > maxState {
+		return nil, fmt.Errorf("the artifact is larger than %d bytes", maxState)
+	}
+	return data, nil
+}
+
+// write stores the new state by digest and then moves the tag.
 func (s Store) write(ctx context.Context, plan Plan) error {
 	img, err := artifact(plan.After)
 	if err != nil {
 		return err
 	}
+	digest, err := s.store(ctx, img)
+	if err != nil {
+		return err
+	}
+	return s.move(ctx, plan.Channel, plan.Read, digest)
+}
+
+// store writes an artifact by digest.
+func (s Store) store(ctx context.Context, img v1.Image) (v1.Hash, error) {
 	digest, err := img.Digest()
 	if err != nil {
-		return err
+		return v1.Hash{}, err
 	}
-	if _, err := s.Registry.Push(ctx, s.digest(digest), img); err != nil {
-		return err
-	}
-	before, err := s.current(ctx, plan.Channel)
+	_, err = s.Registry.Push(ctx, s.digest(digest), img)
+	return digest, err
+}
+
+// move points a tag to what was stored, unless it no longer points to what was read; then
+// the error is ErrChanged. Registries cannot compare and swap, so the tag is read again
+// afterwards: of two writers that passed the first check, the one that lost learns of it.
+func (s Store) move(ctx context.Context, tag string, read, digest v1.Hash) error {
+	before, err := s.current(ctx, tag)
 	if err != nil {
 		return err
 	}
-	if before != plan.Read {
+	if before != read {
 		return ErrChanged
 	}
-	if err := s.Registry.Tag(ctx, s.digest(digest), plan.Channel); err != nil {
+	if err := s.Registry.Tag(ctx, s.digest(digest), tag); err != nil {
 		return err
 	}
-	after, err := s.current(ctx, plan.Channel)
+	after, err := s.current(ctx, tag)
 	if err != nil {
 		return err
 	}
@@ -184,6 +214,10 @@ func artifact(state State) (v1.Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	img := mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), ArtifactType)
-	return mutate.Append(img, mutate.Addendum{Layer: static.NewLayer(data, MediaType), MediaType: MediaType})
+	return artifactOf(data, MediaType, ArtifactType)
+}
+
+func artifactOf(data []byte, layer, config types.MediaType) (v1.Image, error) {
+	img := mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), config)
+	return mutate.Append(img, mutate.Addendum{Layer: static.NewLayer(data, layer), MediaType: layer})
 }

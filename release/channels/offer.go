@@ -1,0 +1,187 @@
+package channels
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/slipway-release/slipway/release"
+	"github.com/slipway-release/slipway/release/channels/graph"
+)
+
+// What may become of an edge that is declared and was never tried.
+const (
+	UntestedConditional = "conditional" // offered with the risk UntestedUpgrade; the default
+	UntestedOffered     = "offer"       // offered like any other
+	UntestedOmitted     = "omit"        // not offered
+)
+
+// RiskUntested is the name of the risk that an untested edge bears.
+const RiskUntested = "UntestedUpgrade"
+
+// Offer says what clusters are offered beyond what was proven.
+type Offer struct {
+	// Untested is one of the constants above; "" is UntestedConditional.
+	Untested string
+	// UntestedURL is where clusters' people are told about the risk.
+	UntestedURL string
+	// Blocks are the edges that bear risks or are not to be offered, among those of the
+	// versions that are known; nil stands for none.
+	Blocks func(versions []string) []graph.Block
+	// Metadata is added to that of releases, by version and key.
+	Metadata map[string]map[string]string
+}
+
+// defaultUntestedURL explains what an untested edge is.
+const defaultUntestedURL = "https://github.com/slipway-release/slipway/blob/main/docs/channels.md#untested-edges"
+
+// Snapshot is what the channels of a distribution offer, whose payloads are of one
+// architecture. Where two channels name different payloads by one version, the one that
+// was added first is offered and the other is quarantined.
+func Snapshot(arch string, states []State, offer Offer) (*graph.Snapshot, error) {
+	o := &offered{arch: arch, offer: offer, edges: map[[2]release.Version]Edge{}}
+	o.rules.Metadata = offer.Metadata
+	for _, s := range states {
+		if err := o.add(s); err != nil {
+			return nil, fmt.Errorf("offering channel %q: %w", s.Name, err)
+		}
+	}
+	o.blockFailed()
+	releases := o.releases()
+	if offer.Blocks != nil {
+		var versions []string
+		for _, r := range releases {
+			versions = append(versions, r.Version)
+		}
+		o.rules.Blocks = append(o.rules.Blocks, offer.Blocks(versions)...)
+	}
+	return graph.Compile(releases, o.rules)
+}
+
+// offered gathers what several channels say.
+type offered struct {
+	arch    string
+	offer   Offer
+	members []member
+	edges   map[[2]release.Version]Edge
+	rules   graph.Rules
+}
+
+// member is a version in a channel.
+type member struct {
+	Version
+	channel string
+}
+
+func (o *offered) add(s State) error {
+	for _, v := range s.Versions {
+		o.members = append(o.members, member{v, s.Name})
+	}
+	for _, e := range s.Edges {
+		key := [2]release.Version{e.From, e.To}
+		// What failed in one channel's eyes is not offered by another.
+		if have, ok := o.edges[key]; !ok || e.Failed && !have.Failed {
+			o.edges[key] = e
+		}
+	}
+	for _, r := range s.Rollouts {
+		rollout, err := r.graph(s.Name)
+		if err != nil {
+			return err
+		}
+		o.rules.Rollouts = append(o.rules.Rollouts, rollout)
+	}
+	return nil
+}
+
+func (r Rollout) graph(channel string) (graph.Rollout, error) {
+	duration, err := time.ParseDuration(r.Duration)
+	if err != nil {
+		return graph.Rollout{}, fmt.Errorf("rollout of version %q: %w", r.Version, err)
+	}
+	out := graph.Rollout{Channel: channel, Version: r.Version.String(), Start: r.Start, Duration: duration}
+	if r.Halted != nil {
+		out.Halted = *r.Halted
+	}
+	return out, nil
+}
+
+// releases are the members of all channels, those first that were added first, with
+// every edge to them that is declared or was tried. A channel that names another payload
+// than the first of that version does not hold it.
+func (o *offered) releases() []graph.Release {
+	slices.SortFunc(o.members, func(a, b member) int {
+		return cmp.Or(a.Added.Compare(b.Added), cmp.Compare(a.PullSpec, b.PullSpec), a.Version.Version.Compare(b.Version.Version), cmp.Compare(a.channel, b.channel))
+	})
+	var all []graph.Release
+	first := map[release.Version]int{}
+	in := map[string][]string{}
+	for _, m := range o.members {
+		r := graph.Release{Version: m.Version.Version.String(), Arch: o.arch, Payload: m.PullSpec, Metadata: m.Metadata}
+		at, known := first[m.Version.Version]
+		switch {
+		case !known:
+			at = len(all)
+			first[m.Version.Version] = at
+			all = append(all, r)
+		case all[at].Payload != r.Payload:
+			all = append(all, r) // to be quarantined
+			continue
+		}
+		in[m.channel] = append(in[m.channel], r.Version)
+		for _, from := range m.Previous {
+			o.declare(&all[at], from, m.Version.Version)
+		}
+	}
+	for key := range o.edges {
+		if at, ok := first[key[1]]; ok {
+			all[at].Previous = append(all[at].Previous, key[0].String())
+		}
+	}
+	for i := range all {
+		slices.Sort(all[i].Previous)
+		all[i].Previous = slices.Compact(all[i].Previous)
+	}
+	for _, name := range slices.Sorted(maps.Keys(in)) {
+		o.rules.Channels = append(o.rules.Channels, graph.Channel{Name: name, Versions: in[name]})
+	}
+	return all
+}
+
+// declare adds an edge that was not tried, as the policy has it.
+func (o *offered) declare(to *graph.Release, from, version release.Version) {
+	name := from.String()
+	if _, tried := o.edges[[2]release.Version{from, version}]; tried || slices.Contains(to.Previous, name) {
+		return
+	}
+	switch o.offer.Untested {
+	case UntestedOmitted:
+		return
+	case UntestedOffered:
+	default:
+		o.rules.Blocks = append(o.rules.Blocks, graph.Block{To: to.Version, From: exactly(name + "+" + o.arch), Risk: &graph.Risk{
+			URL:           cmp.Or(o.offer.UntestedURL, defaultUntestedURL),
+			Name:          RiskUntested,
+			Message:       "This upgrade was declared to work and was never tested by the release pipeline.",
+			MatchingRules: []graph.MatchingRule{{Type: "Always"}},
+		}})
+	}
+	to.Previous = append(to.Previous, name)
+}
+
+func (o *offered) blockFailed() {
+	for _, e := range o.edges {
+		if e.Failed {
+			o.rules.Blocks = append(o.rules.Blocks, graph.Block{To: e.To.String(), From: exactly(e.From.String() + "+" + o.arch),
+				Reason: "its upgrade test failed, which is proven by " + e.Evidence})
+		}
+	}
+}
+
+// exactly matches one string.
+type exactly string
+
+// MatchString implements graph.Matcher.
+func (e exactly) MatchString(s string) bool { return s == string(e) }
