@@ -16,7 +16,12 @@ import (
 //	    informing: []
 //	  upgrade:
 //	    profiles:
-//	      single: {apiGap: report}
+//	      single:
+//	        gaps: {kube-api: report}
+//	        findings:
+//	          rules: {apiserver-ungraceful: report}
+//	          exceptions:
+//	          - {rule: container-restarted, object: kube-system/coredns-*, reason: …, until: 2027-01-31}
 //	      ha: {}
 type Policy struct {
 	Name string
@@ -27,6 +32,9 @@ type Policy struct {
 	// Upgrade says for every cluster profile what an upgrade may cost. A profile
 	// that is not named tolerates nothing.
 	Upgrade map[string]UpgradePolicy
+	// RejectSkipped are the checks that must not be skipped for want of a payload to
+	// upgrade from; where the others are, that counts as passed.
+	RejectSkipped []string
 }
 
 // Status is how one check of a payload ended.
@@ -37,6 +45,7 @@ const (
 	Failed       Status = "Failed"
 	Inconclusive Status = "Inconclusive" // it ran and says nothing about the payload
 	Missing      Status = "Missing"      // there is no evidence
+	Skipped      Status = "Skipped"      // there is no payload to upgrade from
 )
 
 // Result is the evidence of one check.
@@ -69,7 +78,8 @@ type Reason struct {
 	Detail   string `json:"detail,omitempty"`
 }
 
-// Decide gives the verdict. One blocking check that failed rejects; otherwise
+// Decide gives the verdict. One blocking check that failed, or that was skipped and must
+// not be, rejects; otherwise
 // one that is missing or inconclusive leaves the payload undecided; otherwise it is accepted. The order of
 // results does not matter. A check with several results counts as failed if any of them failed,
 // and as passed if any passed: a second try can tell what an inconclusive one could not,
@@ -109,16 +119,17 @@ func Decide(policy Policy, results []Result) Verdict {
 	for _, check := range others {
 		add(check, false)
 	}
-	verdict.Verdict = outcome(verdict.Reasons)
+	verdict.Verdict = outcome(verdict.Reasons, policy.RejectSkipped)
 	return verdict
 }
 
-func outcome(reasons []Reason) Outcome {
+func outcome(reasons []Reason, rejectSkipped []string) Outcome {
 	result := Accepted
 	for _, r := range reasons {
 		switch {
 		case !r.Blocking || r.Status == Passed:
-		case r.Status == Failed:
+		case r.Status == Skipped && !slices.Contains(rejectSkipped, r.Check):
+		case r.Status == Failed || r.Status == Skipped:
 			return Rejected
 		default:
 			result = Undecided
@@ -130,13 +141,13 @@ func outcome(reasons []Reason) Outcome {
 // known makes Inconclusive of a status from evidence that nobody understands.
 func known(s Status) Status {
 	switch s {
-	case Passed, Failed, Missing:
+	case Passed, Failed, Missing, Skipped:
 		return s
 	}
 	return Inconclusive
 }
 
-var weight = map[Status]int{Failed: 3, Passed: 2, Inconclusive: 1, Missing: 0}
+var weight = map[Status]int{Failed: 4, Passed: 3, Skipped: 2, Inconclusive: 1, Missing: 0}
 
 func outranks(a, b Result) bool {
 	if wa, wb := weight[known(a.Status)], weight[known(b.Status)]; wa != wb {
