@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/mod/semver"
 
@@ -46,7 +47,7 @@ func (l *loader) checkNames() {
 		l.bad("payloadBase", "must be one of the components, not %q", doc.PayloadBase)
 	}
 	for _, name := range slices.Sorted(maps.Keys(doc.Versions)) {
-		if doc.Versions[name] == "" && !l.distro.reported("versions."+name) {
+		if doc.Versions[name] == "" && !l.distro.Reported("versions."+name) {
 			l.bad("versions."+name, "is empty")
 		}
 	}
@@ -57,7 +58,7 @@ func (l *loader) checkNames() {
 
 func (l *loader) checkModules() {
 	for _, d := range l.decoders {
-		if len(d.problems) > 0 {
+		if len(d.Problems) > 0 {
 			return // what could not be read may use any of them
 		}
 	}
@@ -75,16 +76,6 @@ func (l *loader) checkModules() {
 }
 
 func (l *loader) checkStreams() {
-	channels := map[string]bool{}
-	for i, c := range l.doc.Channels {
-		field := fmt.Sprintf("channels[%d].name", i)
-		if !dnsLabel.MatchString(c.Name) {
-			l.bad(field, "must be a DNS label such as candidate, not %q", c.Name)
-		} else if channels[c.Name] {
-			l.bad(field, "channel %q stands here twice", c.Name)
-		}
-		channels[c.Name] = true
-	}
 	streams := map[string]bool{}
 	for i, s := range l.doc.Streams {
 		field := fmt.Sprintf("streams[%d]", i)
@@ -95,7 +86,7 @@ func (l *loader) checkStreams() {
 		}
 		streams[s.Name] = true
 		for k, c := range s.Channels {
-			if !channels[c] {
+			if l.channel(c) == nil {
 				l.bad(fmt.Sprintf("%s.channels[%d]", field, k), "there is no channel %q", c)
 			}
 		}
@@ -103,16 +94,18 @@ func (l *loader) checkStreams() {
 	}
 }
 
-// checks are the names of all tests there are.
+// checks are the names of the tests that the pipeline nightly runs.
 var checks = []string{"conformance", "upgrade"}
 
 func (l *loader) checkStream(field string, s *Stream) {
+	l.checkRules(field, s)
 	for list, names := range map[string][]string{"blocking": s.Checks.Blocking, "informing": s.Checks.Informing} {
 		for i, name := range names {
 			at := fmt.Sprintf("%s.checks.%s[%d]", field, list, i)
 			switch {
-			case !slices.Contains(checks, name):
-				l.bad(at, "must be one of %s, not %q", strings.Join(checks, ", "), name)
+			case !slices.Contains(checks, name) && !hasPipeline(s, name):
+				known := append(slices.Clone(checks), slices.Sorted(maps.Keys(s.Checks.Pipelines))...)
+				l.bad(at, "must be one of %s, not %q", strings.Join(known, ", "), name)
 			case slices.Index(names, name) < i:
 				l.bad(at, "check %q stands here twice", name)
 			case list == "informing" && slices.Contains(s.Checks.Blocking, name):
@@ -120,16 +113,54 @@ func (l *loader) checkStream(field string, s *Stream) {
 			}
 		}
 	}
-	for name, p := range s.Upgrade.Profiles {
+	for _, name := range slices.Sorted(maps.Keys(s.Upgrade.Profiles)) {
 		at := field + ".upgrade.profiles." + name
 		if name != "single" && name != "ha" {
 			l.bad(at, "must be single or ha, not %q", name)
 		}
-		for key, value := range map[string]string{"apiGap": p.APIGap, "serviceGap": p.ServiceGap, "dnsGap": p.DNSGap} {
-			if value != "" && value != "report" && value != "forbid" {
-				l.bad(at+"."+key, "must be report or forbid, not %q", value)
-			}
+		l.checkUpgrade(at, s.Upgrade.Profiles[name])
+	}
+}
+
+// dashed is what names of backends and ids of rules look like.
+var dashed = regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)*$`)
+
+func (l *loader) checkUpgrade(at string, p UpgradeProfile) {
+	for _, s := range p.shortGaps() {
+		l.checkTolerance(at+"."+s.field, s.value)
+		if _, twice := p.Gaps[s.backend]; twice && s.value != "" {
+			l.bad(at+"."+s.field, "gaps.%s says the same; leave one of them out", s.backend)
 		}
+	}
+	l.checkTolerances(at+".gaps", p.Gaps)
+	l.checkTolerances(at+".findings.rules", p.Findings.Rules)
+	for i, e := range p.Findings.Exceptions {
+		field := fmt.Sprintf("%s.findings.exceptions[%d]", at, i)
+		if !dashed.MatchString(e.Rule) {
+			l.bad(field+".rule", "must be the id of a rule such as node-not-ready, not %q", e.Rule)
+		}
+		if strings.TrimSpace(e.Reason) == "" {
+			l.bad(field+".reason", "is missing; it says why the finding is borne with")
+		}
+		if _, err := time.Parse(time.DateOnly, e.Until); err != nil {
+			l.bad(field+".until", "must be the last day of the exception such as 2027-01-31, not %q", e.Until)
+		}
+	}
+}
+
+func (l *loader) checkTolerances(at string, table map[string]string) {
+	for _, name := range slices.Sorted(maps.Keys(table)) {
+		field := at + "." + name
+		if !dashed.MatchString(name) {
+			l.bad(field, "must be words of lower case letters and digits with dashes between them, such as kube-api, not %q", name)
+		}
+		l.checkTolerance(field, table[name])
+	}
+}
+
+func (l *loader) checkTolerance(field, value string) {
+	if value != "" && value != "report" && value != "forbid" {
+		l.bad(field, "must be report or forbid, not %q", value)
 	}
 }
 

@@ -8,11 +8,12 @@ package distros
 import (
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/slipway-release/slipway/images"
+	"github.com/slipway-release/slipway/internal/config"
 )
 
 // Distribution is a distro.yaml with its components.
@@ -31,12 +32,19 @@ type Distribution struct {
 	Components  []*images.Recipe // in the order of distro.yaml
 	Streams     []Stream
 	Channels    []Channel
+	Graph       Graph
 	// Tools are the programs in the images that people use on their own hosts.
 	Tools []Tool
 
 	// FS is the distribution's folder, and Path names it, for messages.
 	FS   fs.FS
 	Path string
+}
+
+// Folder is the folder of one component: its component.yaml and what that names.
+type Folder struct {
+	FS   fs.FS
+	Path string // names it, for messages
 }
 
 // Component returns a recipe by name, or nil.
@@ -52,10 +60,19 @@ func (d *Distribution) Component(name string) *images.Recipe {
 // Stream is a row of releases: what must hold before one is accepted, and where
 // accepted ones go.
 type Stream struct {
-	Name     string   `json:"name"`
+	Name string `json:"name"`
+	// Base of the versions: 1.36.3. That of the distribution when empty.
+	Base     string   `json:"base,omitempty"`
 	Channels []string `json:"channels,omitempty"`
 	Checks   Checks   `json:"checks,omitempty"`
 	Upgrade  Upgrade  `json:"upgrade,omitempty"`
+	Inputs   Inputs   `json:"inputs,omitempty"`
+	Cut      Cut      `json:"cut,omitempty"`
+	Run      Pipeline `json:"run,omitempty"`
+	Retries  Retries  `json:"retries,omitempty"`
+	Retain   Retain   `json:"retain,omitempty"`
+	// Frozen says why nothing is cut; empty means that it is.
+	Frozen string `json:"frozen,omitempty"`
 }
 
 // Checks are names of tests. A blocking one rejects a release when it fails, an
@@ -63,6 +80,9 @@ type Stream struct {
 type Checks struct {
 	Blocking  []string `json:"blocking,omitempty"`
 	Informing []string `json:"informing,omitempty"`
+	// Pipelines run the checks of these names, after the stream's own run; that
+	// itself runs conformance and upgrade.
+	Pipelines map[string]CheckPipeline `json:"pipelines,omitempty"`
 }
 
 // Upgrade is what the upgrade test expects, by cluster profile (single, ha).
@@ -70,18 +90,55 @@ type Upgrade struct {
 	Profiles map[string]UpgradeProfile `json:"profiles,omitempty"`
 }
 
-// UpgradeProfile says what it means when the API, a service or DNS did not answer
-// during an upgrade: "forbid" rejects the release, which is the default, "report"
-// only tells.
+// UpgradeProfile says what an upgrade may cost: "forbid" rejects the release, which is
+// the default, "report" only tells.
 type UpgradeProfile struct {
-	APIGap     string `json:"apiGap,omitempty"`
-	ServiceGap string `json:"serviceGap,omitempty"`
-	DNSGap     string `json:"dnsGap,omitempty"`
+	// Gaps says it of gaps in the answers of a backend, by the backend's name or by what
+	// its name begins with up to a dash; the longest counts.
+	Gaps map[string]string `json:"gaps,omitempty"`
+	// APIGap, ServiceGap and DNSGap are short for kube-api, service and dns in Gaps.
+	APIGap     string          `json:"apiGap,omitempty"`
+	ServiceGap string          `json:"serviceGap,omitempty"`
+	DNSGap     string          `json:"dnsGap,omitempty"`
+	Findings   UpgradeFindings `json:"findings,omitempty"`
 }
 
-// Channel is a set of releases that clusters are offered.
-type Channel struct {
-	Name string `json:"name"`
+// shortGaps are the fields that stand for backends in Gaps.
+func (p UpgradeProfile) shortGaps() []shortGap {
+	return []shortGap{{"apiGap", "kube-api", p.APIGap}, {"serviceGap", "service", p.ServiceGap}, {"dnsGap", "dns", p.DNSGap}}
+}
+
+type shortGap struct{ field, backend, value string }
+
+// AllGaps is Gaps with what the short fields add.
+func (p UpgradeProfile) AllGaps() map[string]string {
+	all := map[string]string{}
+	maps.Copy(all, p.Gaps)
+	for _, s := range p.shortGaps() {
+		if s.value != "" {
+			all[s.backend] = s.value
+		}
+	}
+	return all
+}
+
+// UpgradeFindings says what it means when a rule about the cluster finds something of
+// severity error.
+type UpgradeFindings struct {
+	// Rules says it by the id of the rule: what a profile cannot do better.
+	Rules map[string]string `json:"rules,omitempty"`
+	// Exceptions excuse single findings for a while.
+	Exceptions []FindingException `json:"exceptions,omitempty"`
+}
+
+// FindingException says why a finding is borne with, and for how long.
+type FindingException struct {
+	Rule string `json:"rule"`
+	// Object chooses the findings; * stands for any characters. Empty means all of the rule.
+	Object string `json:"object,omitempty"`
+	Reason string `json:"reason"`
+	// Until is the last day on which the exception holds, 2027-01-31, in UTC.
+	Until string `json:"until"`
 }
 
 // Tool is a program in a component's image that people use on their own hosts, and
@@ -104,30 +161,10 @@ type Tool struct {
 }
 
 // Problem is a mistake in a configuration file.
-type Problem struct {
-	File    string
-	Line    int
-	Field   string // path such as layers[0].go.module; empty for the whole file
-	Message string
-}
-
-func (p Problem) String() string {
-	if p.Field == "" {
-		return fmt.Sprintf("%s:%d: %s", p.File, p.Line, p.Message)
-	}
-	return fmt.Sprintf("%s:%d: %s: %s", p.File, p.Line, p.Field, p.Message)
-}
+type Problem = config.Problem
 
 // ConfigError is everything that is wrong with a distribution.
-type ConfigError struct{ Problems []Problem }
-
-func (e *ConfigError) Error() string {
-	lines := make([]string, len(e.Problems))
-	for i, p := range e.Problems {
-		lines[i] = p.String()
-	}
-	return strings.Join(lines, "\n")
-}
+type ConfigError = config.Error
 
 // Load reads the distribution in a folder. A mistake in its files is a
 // *ConfigError that holds all of them.

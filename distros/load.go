@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/slipway-release/slipway/images"
+	"github.com/slipway-release/slipway/internal/config"
 )
 
 const (
@@ -31,6 +32,7 @@ type distroYAML struct {
 	Components  []string              `json:"components"`
 	Streams     []Stream              `json:"streams"`
 	Channels    []Channel             `json:"channels"`
+	Graph       Graph                 `json:"graph"`
 	Tools       []Tool                `json:"tools"`
 }
 
@@ -49,22 +51,37 @@ type moduleYAML struct {
 // loader reads a distribution and gathers the problems.
 type loader struct {
 	fsys     fs.FS
+	folders  map[string]Folder // that stand in for those of fsys
 	root     string
 	doc      distroYAML
-	distro   *decoder
-	decoders map[string]*decoder // of components, by name
+	distro   *config.Decoder
+	decoders map[string]*config.Decoder // of components, by name
 	recipes  []*images.Recipe
 	problems []Problem
+	// files are streams with a file of their own, by the field that they would be in
+	// distro.yaml: streams[2].
+	files map[string]*config.Decoder
 }
 
 // LoadFS is Load for any file system; root names it in messages.
-func LoadFS(fsys fs.FS, root string) (*Distribution, error) {
-	l := &loader{fsys: fsys, root: root, decoders: map[string]*decoder{}}
+func LoadFS(fsys fs.FS, root string) (*Distribution, error) { return load(fsys, root, nil) }
+
+// With is the distribution with other folders for some of its components. All is
+// read anew, as what stands in one component may be wrong because of another.
+func (d *Distribution) With(folders map[string]Folder) (*Distribution, error) {
+	return load(d.FS, d.Path, folders)
+}
+
+func load(fsys fs.FS, root string, folders map[string]Folder) (*Distribution, error) {
+	l := &loader{fsys: fsys, folders: folders, root: root, decoders: map[string]*config.Decoder{}, files: map[string]*config.Decoder{}}
 	data, err := fs.ReadFile(fsys, distroFile)
 	if err != nil {
 		return nil, fmt.Errorf("reading distribution %q: %w", root, err)
 	}
 	l.readDistro(data)
+	if err := l.readStreams(); err != nil {
+		return nil, fmt.Errorf("reading distribution %q: %w", root, err)
+	}
 	for i, name := range l.doc.Components {
 		if err := l.readComponent(i, name); err != nil {
 			return nil, fmt.Errorf("reading distribution %q: %w", root, err)
@@ -73,14 +90,18 @@ func LoadFS(fsys fs.FS, root string) (*Distribution, error) {
 	l.unlisted()
 	l.checkRecipes()
 	l.checkNames()
-	if l.problems = append(l.distro.problems, l.problems...); len(l.problems) > 0 {
+	l.checkChannels()
+	for _, d := range l.files {
+		l.problems = append(l.problems, d.Problems...)
+	}
+	if l.problems = append(l.distro.Problems, l.problems...); len(l.problems) > 0 {
 		slices.SortStableFunc(l.problems, func(a, b Problem) int {
 			if c := strings.Compare(a.File, b.File); c != 0 {
 				return c
 			}
 			return a.Line - b.Line
 		})
-		return nil, &ConfigError{slices.Compact(l.problems)}
+		return nil, &ConfigError{Problems: slices.Compact(l.problems)}
 	}
 	return l.distribution(), nil
 }
@@ -89,7 +110,7 @@ func (l *loader) distribution() *Distribution {
 	return &Distribution{
 		Name: l.doc.Metadata.Name, Repository: l.doc.Repository, Version: l.doc.Version, Platform: l.doc.Platform,
 		PayloadBase: l.doc.PayloadBase, Versions: l.doc.Versions, Components: l.recipes,
-		Streams: l.doc.Streams, Channels: l.doc.Channels, Tools: l.doc.Tools, FS: l.fsys, Path: l.root,
+		Streams: l.doc.Streams, Channels: l.doc.Channels, Graph: l.doc.Graph, Tools: l.doc.Tools, FS: l.fsys, Path: l.root,
 	}
 }
 
@@ -102,23 +123,30 @@ func (l *loader) readDistro(data []byte) {
 	var table struct {
 		Versions map[string]string `json:"versions"`
 	}
-	first := &decoder{file: l.file(distroFile)}
-	first.decode(data, &table)
+	first := &config.Decoder{File: l.file(distroFile)}
+	first.Decode(data, &table)
 	for name, v := range table.Versions {
 		if v == "" {
 			// Reported once, where it stands; not again wherever it is used.
 			table.Versions[name] = "v0.0.0"
 		}
 	}
-	l.distro = &decoder{file: l.file(distroFile), expand: func(s string) (string, error) { return expand(s, table.Versions) }}
-	l.distro.decode(data, &l.doc)
+	l.distro = &config.Decoder{File: l.file(distroFile), Expand: func(s string) (string, error) { return expand(s, table.Versions) }}
+	l.distro.Decode(data, &l.doc)
 	if l.doc.Platform == "" {
 		l.doc.Platform = "linux/amd64"
 	}
 }
 
 func (l *loader) bad(field, format string, args ...any) {
-	l.distro.add(l.distro.line(field), field, format, args...)
+	for at, d := range l.files {
+		if rest, ok := strings.CutPrefix(field, at+"."); ok {
+			rest = "spec." + rest
+			d.Add(d.Line(rest), rest, format, args...)
+			return
+		}
+	}
+	l.distro.Add(l.distro.Line(field), field, format, args...)
 }
 
 func (l *loader) readComponent(i int, name string) error {
@@ -131,29 +159,39 @@ func (l *loader) readComponent(i int, name string) error {
 		l.bad(field, "component %q stands here twice", name)
 		return nil
 	}
-	data, err := fs.ReadFile(l.fsys, path.Join(componentsDir, name, componentFile))
+	folder, err := l.folder(name)
+	if err != nil {
+		return err
+	}
+	data, err := fs.ReadFile(folder.FS, componentFile)
 	if errors.Is(err, fs.ErrNotExist) {
-		l.bad(field, "component %q has no file %s", name, path.Join(componentsDir, name, componentFile))
+		l.bad(field, "component %q has no file %s", name, path.Join(strings.TrimPrefix(folder.Path, l.root+"/"), componentFile))
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	d := &decoder{file: l.file(componentsDir, name, componentFile), expand: func(s string) (string, error) { return expand(s, l.doc.Versions) }}
-	r := &images.Recipe{Dir: l.file(componentsDir, name)}
-	if r.Files, err = fs.Sub(l.fsys, path.Join(componentsDir, name)); err != nil {
-		return err
-	}
-	d.decode(data, r)
+	d := &config.Decoder{File: path.Join(folder.Path, componentFile), Expand: func(s string) (string, error) { return expand(s, l.doc.Versions) }}
+	r := &images.Recipe{Dir: folder.Path, Files: folder.FS}
+	d.Decode(data, r)
 	l.applyModules(r)
 	if r.Metadata.Name != "" && r.Metadata.Name != name {
-		d.add(d.line("metadata.name"), "metadata.name", "must be %q like the folder, not %q", name, r.Metadata.Name)
+		d.Add(d.Line("metadata.name"), "metadata.name", "must be %q like the folder, not %q", name, r.Metadata.Name)
 	}
 	l.decoders[name] = d
 	// Whatever it calls itself, others know it by the name in distro.yaml.
 	r.Metadata.Name = name
 	l.recipes = append(l.recipes, r)
 	return nil
+}
+
+// folder is where a component is described.
+func (l *loader) folder(name string) (Folder, error) {
+	if other, ok := l.folders[name]; ok {
+		return other, nil
+	}
+	sub, err := fs.Sub(l.fsys, path.Join(componentsDir, name))
+	return Folder{FS: sub, Path: l.file(componentsDir, name)}, err
 }
 
 // applyModules fills what Go layers leave out from distro.yaml.
@@ -214,8 +252,8 @@ func (l *loader) unlisted() {
 func (l *loader) checkRecipes() {
 	for _, r := range l.recipes {
 		d := l.decoders[r.Metadata.Name]
-		l.problems = append(l.problems, d.problems...)
-		if len(d.problems) > 0 {
+		l.problems = append(l.problems, d.Problems...)
+		if len(d.Problems) > 0 {
 			continue // what follows would only repeat it in other words
 		}
 		l.report(r.Validate())
@@ -229,6 +267,6 @@ func (l *loader) checkRecipes() {
 func (l *loader) report(problems []images.Problem) {
 	for _, p := range problems {
 		d := l.decoders[p.Component]
-		l.problems = append(l.problems, Problem{File: d.file, Line: d.line(p.Field), Field: p.Field, Message: p.Message})
+		l.problems = append(l.problems, Problem{File: d.File, Line: d.Line(p.Field), Field: p.Field, Message: p.Message})
 	}
 }
