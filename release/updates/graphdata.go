@@ -1,0 +1,176 @@
+package updates
+
+import (
+	"archive/tar"
+	"bytes"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"net/http"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/klauspost/compress/gzip"
+
+	"github.com/slipway-release/slipway/release/channels/graphdata"
+)
+
+// graphDataParts are what of a graph-data repository clients get.
+var graphDataParts = []string{"blocked-edges", "channels", "raw", "version"}
+
+const (
+	licenseFile = "LICENSE" // goes with them
+	maxLicense  = 1 << 20   // bytes
+)
+
+// PackGraphData writes a folder of graph-data as the tar.gz that mirrors and
+// disconnected update services read: its channels, blocked edges and raw metadata, in
+// order, and the same bytes for the same files. Risks over ranges become blocked edges to
+// those of versions, and of the versions that the channels name, that they hold. A folder
+// that cannot be understood whole is refused.
+func PackGraphData(dir string, versions []string) ([]byte, error) {
+	files, err := exported(dir, versions)
+	var out bytes.Buffer
+	if err == nil {
+		err = pack(&out, files)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("packing graph-data %q: %w", dir, err)
+	}
+	return out.Bytes(), nil
+}
+
+// exported are the files that others get, by path.
+func exported(dir string, versions []string) (map[string][]byte, error) {
+	data, err := graphdata.Load(dir)
+	if err != nil {
+		return nil, err
+	}
+	if len(data.Channels) == 0 {
+		return nil, errors.New("it has no files in its folder channels: is it a graph-data repository?")
+	}
+	files, err := data.Export(append(data.Versions(), versions...))
+	if err != nil {
+		return nil, err
+	}
+	maps.DeleteFunc(files, func(name string, _ []byte) bool {
+		part, _, _ := strings.Cut(name, "/")
+		return !slices.Contains(graphDataParts, part)
+	})
+	license, err := os.Open(filepath.Join(dir, licenseFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return files, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer license.Close()
+	files[licenseFile], err = limitedRead(license, maxLicense)
+	return files, err
+}
+
+// pack writes files, and the folders they are in, as a tar.gz.
+func pack(out io.Writer, files map[string][]byte) error {
+	zipped, err := gzip.NewWriterLevel(out, gzip.BestCompression)
+	if err != nil {
+		return err
+	}
+	archive := tar.NewWriter(zipped)
+	folder := "."
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		if dir := path.Dir(name); dir != folder && dir != "." {
+			folder = dir
+			if err := archive.WriteHeader(&tar.Header{Name: dir + "/", Typeflag: tar.TypeDir, Mode: 0o755}); err != nil {
+				return err
+			}
+		}
+		if err := archive.WriteHeader(&tar.Header{Name: name, Typeflag: tar.TypeReg, Mode: 0o644, Size: int64(len(files[name]))}); err != nil {
+			return err
+		}
+		if _, err := archive.Write(files[name]); err != nil {
+			return err
+		}
+	}
+	if err := archive.Close(); err != nil {
+		return err
+	}
+	return zipped.Close()
+}
+
+// GraphData serves a folder of graph-data at GET [/api/upgrades_info]/graph-data.
+type GraphData struct {
+	Dir string
+	// Current is the edition that is served: the folder is packed anew with it.
+	Current func() *Edition
+
+	mu     sync.Mutex
+	of     *Edition
+	packed []byte
+	etag   string
+}
+
+func (g *GraphData) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		methodNotAllowed(w, r).write(w, r)
+		return
+	}
+	if strings.TrimPrefix(r.URL.Path, Prefix) != "/graph-data" {
+		notFound(r.URL.Path).write(w, r)
+		return
+	}
+	data, etag, err := g.archive()
+	if err != nil {
+		(&apiError{http.StatusInternalServerError, "file_open_err", err.Error()}).write(w, r)
+		return
+	}
+	h := w.Header()
+	h.Set("ETag", etag)
+	h["Cache-Control"] = cacheControlHeader
+	if holds(r.Header["If-None-Match"], etag) {
+		w.WriteHeader(http.StatusNotModified)
+		return
+	}
+	h.Set("Content-Type", "application/gzip")
+	h.Set("Content-Length", strconv.Itoa(len(data)))
+	if r.Method != http.MethodHead {
+		_, _ = w.Write(data)
+	}
+}
+
+func (g *GraphData) archive() ([]byte, string, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if now := g.Current(); g.packed == nil || now != g.of {
+		data, err := PackGraphData(g.Dir, now.versions())
+		if err != nil {
+			return nil, "", err
+		}
+		sum := sha256.Sum256(data)
+		g.of, g.packed, g.etag = now, data, `"`+base64.RawURLEncoding.EncodeToString(sum[:18])+`"`
+	}
+	return g.packed, g.etag, nil
+}
+
+// versions are those of all architectures; none before the first edition.
+func (e *Edition) versions() []string {
+	if e == nil {
+		return nil
+	}
+	var all []string
+	for _, g := range e.snapshot.Graphs {
+		for _, n := range g.Nodes {
+			all = append(all, n.Version)
+		}
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
