@@ -33,6 +33,8 @@ type Report struct {
 	Evidence []Evidence    `json:"evidence"`
 	// Reasons say why the verdict is what it is, one sentence for each check.
 	Reasons []string `json:"reasons,omitempty"`
+	// Check is what an upgrade check found out; nil in other runs.
+	Check *Check `json:"check,omitempty"`
 }
 
 // Run identifies a run.

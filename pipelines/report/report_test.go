@@ -32,6 +32,15 @@ func example() *report.Report {
 			Name: "kube-api", Connection: "new", Hertz: 20, Intended: 2000, Sent: 2000, Failed: 10, P50Ms: 1.25, P99Ms: 3, MaxMs: 9,
 			Disruptions: []upgradetest.Disruption{{From: at.Add(50 * time.Second), To: at.Add(51 * time.Second), AtLeastMs: 900, AtMostMs: 1000, Reason: "refused", During: "control-plane"}},
 		}},
+		Informing: []upgradetest.BackendResult{{Name: "stateful", Connection: "new", From: "w1", Intended: 1000, Sent: 1000, Failed: 30, P99Ms: 4, MaxMs: 8}},
+		Findings:  []upgradetest.Finding{{Rule: "node-not-ready", Severity: "error", Object: "w1", Message: "NotReady for 3s", At: at.Add(50 * time.Second)}},
+		Skipped:   []string{"kube-api-direct: cannot be reached"},
+		Baseline:  &upgradetest.Window{Seconds: 10, Backends: []upgradetest.BackendResult{{Name: "kube-api", Connection: "new", Intended: 200, Sent: 200, Failed: 1}}},
+		SelfTest: &upgradetest.SelfTest{Hertz: 20, Injections: []upgradetest.Injection{
+			{Name: "nothing", What: "nothing is done"},
+			{Name: "refused", What: "connections are refused for 300 ms", Found: true, MeasuredMs: upgradetest.Bounds{AtLeast: 250, AtMost: 350}},
+			{Name: "frozen", What: "the server is frozen", Problem: "it was missed"},
+		}},
 		TesterHealthy: true, DowntimeMs: upgradetest.Bounds{AtLeast: 900, AtMost: 1000},
 	}
 	r.Channels = []report.Channel{{Name: "candidate", Added: true}}
