@@ -180,6 +180,9 @@ func find[T any](list []*definition[T], name string) *definition[T] {
 	return nil
 }
 
+// HasRun says whether the files have a PipelineRun of this name.
+func (s *Set) HasRun(name string) bool { return find(s.runs, name) != nil }
+
 // Pipelines lists the names of the set's pipelines, sorted.
 func (s *Set) Pipelines() []string {
 	names := make([]string, 0, len(s.pipelines))

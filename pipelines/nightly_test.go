@@ -42,6 +42,9 @@ func fakeSlipway(args []string) int {
 	command := commandOf(args[1:])
 	for _, a := range args[1:] {
 		name, file, ok := strings.Cut(a, "=")
+		if name == "--declaration" && step("append", []string{planFile + ".declared", command + ":" + file}) != 0 {
+			return 3
+		}
 		text := map[string]string{"--version-file": "1.0.0", "--reference-file": "r/release@sha256:1", "--verdict-file": p.Verdict}[name]
 		if ok && text != "" {
 			if err := state.WriteFile(file, []byte(text), 0o644); err != nil {
@@ -196,6 +199,24 @@ func TestNightlyVerdicts(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// What decides and what promotes is handed the declaration that the run is given, and
+// otherwise none.
+func TestNightlyByDeclaration(t *testing.T) {
+	for _, file := range []string{"", "/run/declaration.json"} {
+		dir := t.TempDir()
+		opts := nightlyOptions(t, dir, plan{Verdict: "Accepted"})
+		if file != "" {
+			opts.Params["declaration"] = *v1.NewStructuredValues(file)
+		}
+		if res, err := pipelines.Run(t.Context(), opts); err != nil || res.Status != pipelines.Succeeded {
+			t.Fatalf("%v, %v", res, err)
+		}
+		if diff := cmp.Diff([]string{"stream-decide:" + file, "channel-promote:" + file}, lines(t, filepath.Join(dir, "plan.json.declared"))); diff != "" {
+			t.Error(diff)
+		}
 	}
 }
 
