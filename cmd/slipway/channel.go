@@ -2,10 +2,10 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -18,8 +18,9 @@ import (
 )
 
 func newChannel(a *app) *cobra.Command {
-	cmd := &cobra.Command{Use: "channel", Short: "Promote payloads into channels and list what they hold"}
-	cmd.AddCommand(newChannelPromote(a), newChannelList(a))
+	cmd := &cobra.Command{Use: "channel", Short: "Promote payloads into channels, and say what clusters are offered"}
+	cmd.AddCommand(newChannelPromote(a), newChannelList(a), newChannelShow(a), newChannelDiff(a), newChannelPlan(a), newChannelApprove(a),
+		newChannelRollout(a), newChannelBlock(a), newChannelUnblock(a), newChannelLint(a))
 	return cmd
 }
 
@@ -35,22 +36,46 @@ type promotion struct {
 }
 
 func newChannelPromote(a *app) *cobra.Command {
-	var stream, resultFile string
-	var dryRun bool
+	var stream, declaration, resultFile string
+	var dryRun, apply bool
 	var out output
 	cmd := &cobra.Command{
-		Use:   "promote PAYLOAD",
-		Short: "Add an accepted payload to the channels of its stream",
-		Long: `Add a payload to the channels of its stream, together with the upgrade edges that
-its evidence proves. Only a payload whose newest signed decision is Accepted is
-promoted. Doing it twice changes nothing.`,
-		Example: "  slipway channel promote sha256:… --stream nightly --dry-run",
-		Args:    cobra.ExactArgs(1),
+		Use:   "promote [VERSION|PAYLOAD]...",
+		Short: "Move releases on from channel to channel, or an accepted payload into those of its stream",
+		Long: `Move the releases on that may enter the channels which theirs feed, as distro.yaml
+declares it; VERSIONs restrict that to some. Nothing is done without --apply: what would
+be is shown, as slipway channel plan does. A release enters all of its channels
+together, or, when something breaks off, at the next call.
+
+With --stream a payload is added to the channels of its stream, together with the
+upgrades to it that were tested. Only one whose newest signed decision is Accepted is
+promoted. Either way, doing it twice changes nothing.`,
+		Example: `  slipway channel promote
+  slipway channel promote --apply
+  slipway channel promote 1.36.4 --apply
+  slipway channel promote sha256:… --stream nightly --dry-run`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := out.check(); err != nil {
 				return err
 			}
-			done, err := a.promote(cmd.Context(), args[0], stream, dryRun)
+			if declaration != "" && stream == "" {
+				return usage(errors.New("promoting by a declaration: --stream must name its stream"))
+			}
+			if stream != "" && len(args) != 1 {
+				return usage(fmt.Errorf("promoting into the channels of stream %q: name one payload, not %d", stream, len(args)))
+			}
+			w, err := a.open(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if stream == "" {
+				return along(cmd.Context(), a, w, args, apply && !dryRun, &out)
+			}
+			policy, err := w.declaredPolicy(declaration, stream)
+			if err != nil {
+				return err
+			}
+			done, err := a.promote(cmd.Context(), w, args[0], policy, dryRun)
 			if err != nil {
 				return err
 			}
@@ -69,11 +94,30 @@ promoted. Doing it twice changes nothing.`,
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&stream, "stream", "nightly", "stream whose channels are meant")
+	f.StringVar(&stream, "stream", "", "add a payload to the channels of this stream")
+	f.BoolVar(&apply, "apply", false, "move the releases on that may be")
+	f.StringVar(&declaration, "declaration", "", declarationHelp)
 	f.StringVar(&resultFile, "result-file", "", "write what was done to this file, as JSON")
 	f.BoolVar(&dryRun, "dry-run", false, "show what would change and change nothing")
 	out.addFlag(cmd)
+	cmd.MarkFlagsMutuallyExclusive("stream", "apply")
 	return cmd
+}
+
+// along moves releases on from channel to channel, or shows what would be done.
+func along(ctx context.Context, a *app, w *world, only []string, apply bool, out *output) error {
+	if !apply {
+		next, err := a.planPromotions(ctx, w, only, time.Now().UTC())
+		if err != nil {
+			return err
+		}
+		return printPlan(a, out, next.plan, "would enter")
+	}
+	done, err := a.promoteAlong(ctx, w, only)
+	if err != nil {
+		return err
+	}
+	return printPlan(a, out, done, "entered")
 }
 
 func orNothing(changes []string) []string {
@@ -83,15 +127,7 @@ func orNothing(changes []string) []string {
 	return changes
 }
 
-func (a *app) promote(ctx context.Context, reference, stream string, dryRun bool) ([]promotion, error) {
-	w, err := a.open(ctx)
-	if err != nil {
-		return nil, err
-	}
-	policy, err := w.policy(stream)
-	if err != nil {
-		return nil, err
-	}
+func (a *app) promote(ctx context.Context, w *world, reference string, policy streams.Policy, dryRun bool) ([]promotion, error) {
 	p, err := a.payload(ctx, w, reference)
 	if err != nil {
 		return nil, err
@@ -107,11 +143,11 @@ func (a *app) promote(ctx context.Context, reference, stream string, dryRun bool
 	if verdict != streams.Accepted {
 		return nil, rejected(fmt.Errorf("promoting %q: its decision is %q, not %q; run slipway stream decide", p.Version, verdict, streams.Accepted))
 	}
-	edges, err := provenEdges(ctx, w, verifier, p, policy)
+	edges, err := triedEdges(ctx, w, verifier, p, policy)
 	if err != nil {
 		return nil, err
 	}
-	addition := channels.Addition{Version: p.Version, PullSpec: p.Reference, Metadata: p.Metadata.Values, Edges: edges}
+	addition := channels.Addition{Version: p.Version, PullSpec: p.Reference, Metadata: p.Metadata.Values, Edges: edges, Previous: p.Metadata.Previous}
 	var done []promotion
 	for _, name := range policy.Channels {
 		plan, err := w.promoteInto(ctx, name, addition, dryRun)
@@ -135,25 +171,32 @@ func (w *world) promoteInto(ctx context.Context, channel string, add channels.Ad
 	return channels.NewPlan(stored, add, time.Now())
 }
 
-// provenEdges are the upgrades to p that passed, by signed evidence.
-func provenEdges(ctx context.Context, w *world, verifier *sign.Verifier, p *release.Payload, policy streams.Policy) ([]channels.Source, error) {
+// triedEdges are the upgrades to p that were tested, by signed evidence. One that passed
+// once is proven; one that only failed is not offered.
+func triedEdges(ctx context.Context, w *world, verifier *sign.Verifier, p *release.Payload, policy streams.Policy) ([]channels.Source, error) {
 	found, err := verifier.Evidence(ctx, w.registry, p.Reference, sign.PredicateUpgradeResult)
 	if err != nil {
 		return nil, err
 	}
 	var edges []channels.Source
-	seen := map[release.Version]bool{}
 	for _, s := range found.Statements {
 		u, err := readUpgrade(s, p)
 		if err != nil {
 			return nil, err
 		}
 		from, err := release.Parse(u.From.Version)
-		if err != nil || seen[from] || streams.EvaluateUpgrade("upgrade", policy.Upgrade[u.Profile], u.Upgrade).Status != streams.Passed {
+		status := streams.EvaluateUpgrade("upgrade", policy.Upgrade[u.Profile], u.Upgrade).Status
+		if err != nil || status != streams.Passed && status != streams.Failed {
 			continue
 		}
-		seen[from] = true
-		edges = append(edges, channels.Source{From: from, Evidence: s.Digest.String()})
+		edge := channels.Source{From: from, Evidence: s.Digest.String(), Failed: status == streams.Failed}
+		at := slices.IndexFunc(edges, func(e channels.Source) bool { return e.From == from })
+		switch {
+		case at < 0:
+			edges = append(edges, edge)
+		case edges[at].Failed && !edge.Failed:
+			edges[at] = edge
+		}
 	}
 	return edges, nil
 }
@@ -197,65 +240,4 @@ func newChannelList(a *app) *cobra.Command {
 	}
 	out.addFlag(cmd)
 	return cmd
-}
-
-func newGraph(a *app) *cobra.Command {
-	var channel string
-	var out output
-	cmd := &cobra.Command{
-		Use:     "graph",
-		Short:   "Show a channel's update graph; with -o json as the update service answers it",
-		Example: "  slipway graph --channel candidate -o json",
-		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := out.check(); err != nil {
-				return err
-			}
-			return runGraph(cmd.Context(), a, channel, &out)
-		},
-	}
-	cmd.Flags().StringVar(&channel, "channel", "candidate", "channel to show")
-	out.addFlag(cmd)
-	return cmd
-}
-
-func runGraph(ctx context.Context, a *app, channel string, out *output) error {
-	w, err := a.open(ctx)
-	if err != nil {
-		return err
-	}
-	if w.distro.Channel(channel) == nil {
-		return usage(fmt.Errorf("showing the graph of channel %q: distribution %q has no such channel", channel, w.distro.Name))
-	}
-	stored, err := w.channels().List(ctx)
-	if err != nil {
-		return err
-	}
-	var all []channels.State
-	for _, s := range stored {
-		all = append(all, s.State)
-	}
-	data, err := channels.Graph(channel, all)
-	if err != nil {
-		return err
-	}
-	var graph struct {
-		Nodes []struct{ Version, Payload string }
-		Edges [][2]int
-	}
-	if err := json.Unmarshal(data, &graph); err != nil {
-		return errors.Join(errors.New("reading the graph back"), err)
-	}
-	r := result{value: json.RawMessage(data), text: func(w io.Writer) {
-		for _, n := range graph.Nodes {
-			fmt.Fprintf(w, "%s  %s\n", n.Version, n.Payload)
-		}
-		for _, e := range graph.Edges {
-			fmt.Fprintf(w, "%s -> %s\n", graph.Nodes[e[0]].Version, graph.Nodes[e[1]].Version)
-		}
-	}}
-	for _, n := range graph.Nodes {
-		r.names = append(r.names, n.Version)
-	}
-	return out.print(a.Out, r)
 }

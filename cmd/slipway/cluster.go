@@ -325,11 +325,15 @@ func newClusterUpgrade(a *app) *cobra.Command {
 		Short: "Upgrade a cluster in place to another payload, or bring it back",
 		Long: `Upgrade a cluster in place: control planes one at a time, manifests by run level,
 workers. An upgrade that was cut short is continued by the same command, or taken
-back by --rollback.`,
+back by --rollback.
+
+` + reconfigurationHelp,
 		Example: `  slipway cluster upgrade dev --to 1.36.3-0.nightly-2026-11-21-101500 --dry-run
   slipway cluster upgrade dev --to 1.36.3-0.nightly-2026-11-21-101500,1.36.3-0.nightly-2026-11-22-101500
   slipway cluster upgrade dev --to 1.36.3-0.nightly-2026-11-21-101500 --abort-at 50%
-  slipway cluster upgrade dev --rollback`,
+  slipway cluster upgrade dev --rollback
+  slipway cluster upgrade dev --reconfigure kube-apiserver.v=3 --reconfigure etcd.log-level=debug
+  slipway cluster upgrade dev --reconfigure kube-apiserver.v- --rotate-certificates`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: a.completeClusters,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -370,11 +374,16 @@ func runClusterUpgrade(ctx context.Context, a *app, name string, route routeFlag
 	}
 	r := result{value: results, text: func(w io.Writer) {
 		for _, res := range results {
+			took := res.Finished.Sub(res.Started).Round(1e8)
+			if res.Reconfiguration != nil {
+				fmt.Fprintf(w, "reconfigured %d control planes at %s in %s\n%s", res.Nodes, res.To.Version, took, res.Reconfiguration)
+				continue
+			}
 			verb := "upgraded"
 			if res.Aborted {
 				verb = "aborted the upgrade of"
 			}
-			fmt.Fprintf(w, "%s %d nodes from %s to %s in %s\n", verb, res.Nodes, res.From.Version, res.To.Version, res.Finished.Sub(res.Started).Round(1e8))
+			fmt.Fprintf(w, "%s %d nodes from %s to %s in %s\n", verb, res.Nodes, res.From.Version, res.To.Version, took)
 		}
 	}}
 	for _, res := range results {

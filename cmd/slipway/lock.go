@@ -112,7 +112,7 @@ func (a *app) lock(ctx context.Context, st *state.Dir, d *distros.Distribution, 
 		return nil, fmt.Errorf("finding this program: %w", err)
 	}
 	lock, err := images.Lock(ctx, d.Components, images.LockOptions{
-		Cache: st.Cache("lock"), Self: self, Platform: d.Platform, Existing: before, Progress: imagesProgress{item},
+		Cache: st.Cache("lock"), Self: self, Platform: d.Platform, Existing: before, Progress: progress.Steps{Item: item},
 	})
 	if errors.Is(err, images.ErrInput) {
 		return nil, usage(err)
@@ -120,23 +120,8 @@ func (a *app) lock(ctx context.Context, st *state.Dir, d *distros.Distribution, 
 	return lock, err
 }
 
-// imagesProgress shows the work of package images below one item.
-type imagesProgress struct{ item *progress.Item }
-
-var _ images.Progress = imagesProgress{}
-
-func (p imagesProgress) Start(name string) { p.item.Update(name) }
-func (p imagesProgress) Log(name, text string) {
-	p.item.Update(name + ": " + text)
-}
-func (p imagesProgress) Done(name string, err error) {
-	if err != nil {
-		p.item.Update(name + " failed: " + err.Error())
-	}
-}
-
 func newBuild(a *app) *cobra.Command {
-	var lockFile, imagesFile string
+	var lockFile, imagesFile, inputs string
 	var jobs int
 	var out output
 	cmd := &cobra.Command{
@@ -144,27 +129,38 @@ func newBuild(a *app) *cobra.Command {
 		Short: "Build the component images of the distribution from its lock",
 		Long: `Build the component images of the distribution and push them to the registry. An
 image whose inputs have not changed is taken from there. A component that does not
-compile is reported with the compiler's message; the others are built all the same.`,
-		Example: "  slipway build --images-file images.json\n  slipway build --lock-file distro.lock -o json",
-		Args:    cobra.NoArgs,
+compile is reported with the compiler's message; the others are built all the same.
+
+With --inputs, what a stream's payload is made of, components that are named there by
+pull spec are not built: their images are copied, with their digests, beside those that
+are. What stands on such a component is still built on its recipe.`,
+		Example: `  slipway build --images-file images.json
+  slipway build --lock-file distro.lock -o json
+  slipway build --inputs '{"etcd":"registry.example.com/ci/etcd@sha256:…"}'`,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := out.check(); err != nil {
 				return err
 			}
-			return runBuild(cmd.Context(), a, lockFile, imagesFile, jobs, &out)
+			return runBuild(cmd.Context(), a, lockFile, imagesFile, inputs, jobs, &out)
 		},
 	}
 	cmd.Flags().StringVar(&lockFile, "lock-file", "", "lock to build from (default: distro.lock beside distro.yaml)")
 	cmd.Flags().StringVar(&imagesFile, "images-file", "", "write the images to this file, for slipway release new")
+	cmd.Flags().StringVar(&inputs, "inputs", "{}", "inputs of a stream's payload, a JSON object; components that have a pull spec by digest in it are taken from there")
 	cmd.Flags().IntVar(&jobs, "jobs", 0, "what is done side by side (default: number of processors)")
 	out.addFlag(cmd)
 	return cmd
 }
 
-func runBuild(ctx context.Context, a *app, lockFile, imagesFile string, jobs int, out *output) error {
+func runBuild(ctx context.Context, a *app, lockFile, imagesFile, inputs string, jobs int, out *output) error {
 	w, err := a.open(ctx)
 	if err != nil {
 		return err
+	}
+	given, err := givenImages(w.distro, inputs)
+	if err != nil {
+		return usage(err)
 	}
 	if lockFile == "" {
 		if lockFile, err = a.defaultLockFile(); err != nil {
@@ -184,9 +180,12 @@ func runBuild(ctx context.Context, a *app, lockFile, imagesFile string, jobs int
 	}
 	display := a.newDisplay()
 	item := display.Start("build")
-	built, buildErr := images.Build(ctx, w.distro.Components, lock, images.BuildOptions{
-		Registry: w.registry, Cache: w.state.Cache("images"), Self: self, Jobs: jobs, Progress: imagesProgress{item},
+	built, buildErr := images.Build(ctx, unlessGiven(w.distro.Components, given), lock, images.BuildOptions{
+		Registry: w.registry, Cache: w.state.Cache("images"), Self: self, Jobs: jobs, Progress: progress.Steps{Item: item},
 	})
+	if buildErr == nil {
+		built, buildErr = a.takeGiven(ctx, w, built, given)
+	}
 	finish(item, buildErr)
 	display.Close()
 	if imagesFile != "" && buildErr == nil {

@@ -22,9 +22,12 @@ import (
 )
 
 type nightlyOptions struct {
-	stream, profile, lock string
-	fresh                 bool
-	out                   output
+	stream, lock string
+	// profile is that of the cluster to upgrade, conformance that of the one that the
+	// suites run on.
+	profile, conformance string
+	fresh                bool
+	out                  output
 }
 
 func newNightly(a *app) *cobra.Command {
@@ -36,17 +39,23 @@ func newNightly(a *app) *cobra.Command {
 build, assemble, sign, boot a cluster, test it, upgrade a cluster, decide, promote,
 report. A run that was interrupted goes on where it stood.
 
+With --profile ha, the cluster that is upgraded has three control planes and two workers,
+so that the upgrade may cost nothing; that wants more than two processors. The suites run
+on one node, which proves the same in half the time, unless --conformance-profile says
+otherwise.
+
 With a distro.lock beside distro.yaml, inputs must be those; without, they are
 resolved anew and recorded in the run's folder.
 
 The report is .slipway/runs/latest/report.html.`,
-		Example: "  slipway nightly\n  slipway nightly --profile ha --stream nightly\n  slipway nightly --registry registry.example.com/skiff",
+		Example: "  slipway nightly\n  slipway nightly --profile ha --stream nightly\n  slipway nightly --conformance-profile ha\n  slipway nightly --registry registry.example.com/skiff",
 		Args:    cobra.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return runNightly(cmd.Context(), a, o) },
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.stream, "stream", "nightly", "stream of distro.yaml to cut a payload for")
-	f.StringVar(&o.profile, "profile", cluster.ProfileSingle, "clusters to test on: single or ha")
+	f.StringVar(&o.profile, "profile", cluster.ProfileSingle, "cluster to upgrade: single or ha")
+	f.StringVar(&o.conformance, "conformance-profile", cluster.ProfileSingle, "cluster to run the suites on: single or ha")
 	f.StringVar(&o.lock, "lock", "", "lock that inputs must match (default: distro.lock beside distro.yaml, when there is one)")
 	f.BoolVar(&o.fresh, "fresh", false, "begin a new run even when the last one was interrupted")
 	o.out.addFlag(cmd)
@@ -57,8 +66,10 @@ func runNightly(ctx context.Context, a *app, o nightlyOptions) error {
 	if err := o.out.check(); err != nil {
 		return err
 	}
-	if o.profile != cluster.ProfileSingle && o.profile != cluster.ProfileHA {
-		return usage(fmt.Errorf("choosing profile %q: known are single and ha", o.profile))
+	for _, p := range []string{o.profile, o.conformance} {
+		if p != cluster.ProfileSingle && p != cluster.ProfileHA {
+			return usage(fmt.Errorf("choosing profile %q: known are single and ha", p))
+		}
 	}
 	st, err := a.state()
 	if err != nil {
@@ -90,7 +101,7 @@ func runNightly(ctx context.Context, a *app, o nightlyOptions) error {
 			return err
 		}
 	}
-	if err := n.removeStale(ctx); err != nil {
+	if err := a.removeStale(ctx, st); err != nil {
 		return err
 	}
 	if _, err := a.openRegistry(ctx, st, d.Repository); err != nil {
@@ -202,6 +213,7 @@ func (n *nightly) paramsOf(version string) ([]string, error) {
 		"version=" + version,
 		"stream=" + n.opts.stream,
 		"profile=" + n.opts.profile,
+		"conformance-profile=" + n.opts.conformance,
 		"lock=" + lock,
 		"distro=" + distro,
 		"state-dir=" + n.state.Root(),
@@ -227,14 +239,14 @@ func (n *nightly) lockFile() (string, error) {
 }
 
 // removeStale removes what killed runs left on the host.
-func (n *nightly) removeStale(ctx context.Context) error {
-	m, err := n.app.manager(ctx, n.state)
+func (a *app) removeStale(ctx context.Context, st *state.Dir) error {
+	m, err := a.manager(ctx, st)
 	if err != nil {
 		return err
 	}
 	removed, err := m.RemoveStale(ctx)
 	for _, name := range removed {
-		fmt.Fprintf(n.app.Err, "removed cluster %s, which a killed run had left\n", name)
+		fmt.Fprintf(a.Err, "removed cluster %s, which a killed run had left\n", name)
 	}
 	return err
 }

@@ -15,10 +15,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/slipway-release/slipway/images"
 	"github.com/slipway-release/slipway/internal/engine"
+	"github.com/slipway-release/slipway/internal/proportion"
 	"github.com/slipway-release/slipway/internal/state"
 	"github.com/slipway-release/slipway/pipelines"
 	"github.com/slipway-release/slipway/pipelines/report"
+	"github.com/slipway-release/slipway/upgradetest"
 )
 
 // program is the slipway binary under test, built once as a release would be.
@@ -95,37 +98,74 @@ func readReport(t *testing.T, stateDir string) *report.Report {
 	return &r
 }
 
-// TestIntegrationNightly takes Skiff from source to a promoted payload twice, on
-// real clusters; the second run is killed in every stage and taken up again.
+// TestIntegrationNightly takes Skiff from source to a promoted payload, on real
+// clusters of one node. The run is killed in stages that are taken up again in different
+// ways.
 func TestIntegrationNightly(t *testing.T) {
 	needCluster(t)
 	stateDir := t.TempDir()
 	t.Cleanup(func() { removeImages(t, stateDir) })
-	mustRun(t, stateDir, "nightly")
-	first := readReport(t, stateDir)
-	checkAccepted(t, first)
+	built := buildSkiff(t, stateDir)
 
-	killInEveryStage(t, stateDir)
-	second := readReport(t, stateDir)
-	checkAccepted(t, second)
-	if second.Upgrade.From.Version != first.Payload.Version {
-		t.Errorf("the second run upgraded from %s, not from the first's payload %s", second.Upgrade.From.Version, first.Payload.Version)
+	killInStages(t, stateDir)
+	r := readReport(t, stateDir)
+	checkAccepted(t, r)
+	if r.Run.Profile != "single" || r.Upgrade.Nodes != 1 {
+		t.Errorf("upgraded was profile %q with %d nodes", r.Run.Profile, r.Upgrade.Nodes)
 	}
-	if !slices.EqualFunc(first.Images, second.Images, func(a, b report.Image) bool { return a.Component == b.Component && a.Digest == b.Digest }) {
-		t.Errorf("image digests differ:\n%v\n%v", first.Images, second.Images)
-	}
-	for _, img := range second.Images {
-		if !img.Cached {
-			t.Errorf("image %s was built again", img.Component)
+	for _, img := range r.Images {
+		if i := slices.IndexFunc(built, func(b images.Result) bool { return b.Component == img.Component }); i < 0 || built[i].Digest != img.Digest || !img.Cached {
+			t.Errorf("image %s was built again, as %s", img.Component, img.Digest)
 		}
 	}
-	checkGraph(t, stateDir, first, second)
 	checkNothingLeft(t, stateDir)
 
-	t.Run("verification", func(t *testing.T) { testRefusals(t, stateDir, second) })
-	t.Run("ha", func(t *testing.T) { testHA(t, stateDir, second) })
+	t.Run("verification", func(t *testing.T) { testRefusals(t, stateDir, r) })
+	t.Run("the next release", func(t *testing.T) { testNext(t, stateDir, r) })
+	t.Run("the server", func(t *testing.T) { testServed(t, stateDir, r) })
 	t.Run("a release that does not come up", func(t *testing.T) { testStall(t, stateDir) })
 	checkNothingLeft(t, stateDir)
+}
+
+// buildSkiff builds all images into a state directory, and returns what was built. What
+// was compiled by an earlier call on this host, with the same inputs, is taken from
+// there: that takes minutes, and the tests of package images look at it.
+func buildSkiff(t *testing.T, stateDir string) []images.Result {
+	t.Helper()
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		t.Fatal(err)
+	}
+	kept := filepath.Join(cache, "slipway-test", "skiff")
+	copyTree := func(from, to string) {
+		if out, err := exec.Command("cp", "-a", from, to).CombinedOutput(); err != nil {
+			t.Fatalf("copying %s: %v\n%s", from, err, out)
+		}
+	}
+	if _, err := os.Stat(kept); err == nil {
+		copyTree(kept+"/.", stateDir)
+	}
+	dir := t.TempDir()
+	lock, file := filepath.Join(dir, "lock.json"), filepath.Join(dir, "images.json")
+	mustRun(t, stateDir, "lock", "--lock-file", lock)
+	mustRun(t, stateDir, "build", "--lock-file", lock, "--images-file", file)
+	built, err := readResults(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The program under test is another each time, and made in a second.
+	if slices.ContainsFunc(built, func(r images.Result) bool { return !r.Cached && r.Component != "slipway" }) {
+		fresh := kept + ".new"
+		if err := errors.Join(os.RemoveAll(fresh), os.MkdirAll(fresh, 0o755)); err != nil {
+			t.Fatal(err)
+		}
+		copyTree(filepath.Join(stateDir, "store"), fresh)
+		copyTree(filepath.Join(stateDir, "cache"), fresh)
+		if err := errors.Join(os.RemoveAll(kept), os.Rename(fresh, kept)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return built
 }
 
 func checkAccepted(t *testing.T, r *report.Report) {
@@ -140,13 +180,18 @@ func checkAccepted(t *testing.T, r *report.Report) {
 	if u == nil || u.From.Digest == u.To.Digest || u.From.Version == u.To.Version || u.Nodes == 0 || u.To.Digest != r.Payload.Digest {
 		t.Fatalf("upgrade: %+v", u)
 	}
-	if len(u.Backends) < 5 {
-		t.Errorf("only %d backends were probed", len(u.Backends))
+	for _, name := range []string{"kube-api", "kube-api-cache", "kube-api-write", "kube-api-watch", "kube-api-lease", "service", "tcp", "dns"} {
+		if !slices.ContainsFunc(u.Backends, func(b upgradetest.BackendResult) bool { return b.Name == name }) {
+			t.Errorf("backend %s was not probed; skipped were %q", name, u.Skipped)
+		}
 	}
 	for _, b := range u.Backends {
-		if b.Coverage() < 0.99 || b.Hertz < 10 {
-			t.Errorf("backend %s (%s): %d of %d samples at %g Hz", b.Name, b.Connection, b.Sent, b.Intended, b.Hertz)
+		if !proportion.Covered(int64(b.Sent), int64(b.Intended)) {
+			t.Errorf("backend %s: %d of %d samples", b.Label(), b.Sent, b.Intended)
 		}
+	}
+	if u.SelfTest == nil || len(u.SelfTest.Injections) == 0 || u.Baseline == nil {
+		t.Errorf("self-test %v, baseline %v", u.SelfTest, u.Baseline)
 	}
 	for _, predicate := range []string{"https://slsa.dev/provenance/v1", "https://spdx.dev/Document", "https://in-toto.io/attestation/test-result/v0.1", "https://slipway.dev/upgrade-result/v1", "https://slipway.dev/decision/v1"} {
 		if !slices.ContainsFunc(r.Evidence, func(e report.Evidence) bool { return e.PredicateType == predicate }) {
@@ -158,32 +203,33 @@ func checkAccepted(t *testing.T, r *report.Report) {
 	}
 }
 
-// killInEveryStage begins a run and kills it, with SIGKILL, in each of its
-// stages in turn; the last process finishes it.
-func killInEveryStage(t *testing.T, stateDir string) {
-	killed := map[string]bool{}
-	for _, stage := range []string{"lock", "build", "assemble", "sign", "node-image", "conformance", "upgrade", "decide", "promote"} {
+// killInStages begins a run and kills it, with SIGKILL, in stages that leave
+// different things behind: images, a payload, a cluster, a channel. The last process finishes it.
+func killInStages(t *testing.T, stateDir string) {
+	t.Helper()
+	var killed []string
+	for _, stage := range []string{"build", "assemble", "conformance", "upgrade", "promote"} {
 		if killIn(t, stateDir, stage) {
-			killed[stage] = true
+			killed = append(killed, stage)
 		}
 	}
 	for _, long := range []string{"conformance", "upgrade"} {
-		if !killed[long] {
+		if !slices.Contains(killed, long) {
 			t.Errorf("stage %s was never caught running", long)
 		}
 	}
 	t.Logf("killed in %v", killed)
-	out, errs, code := slipway(t, stateDir, "nightly")
+	out, errs, code := slipway(t, stateDir, "nightly", "--profile", "single")
 	if code != 0 {
 		t.Fatalf("after the kills: exit %d\n%s\n%s", code, out, errs)
 	}
 }
 
-// killIn runs nightly until a stage runs, for a moment, and kills it. It returns
-// false when the run ended before it was seen.
+// killIn runs nightly until a stage runs, and a cluster of it if it makes one, and
+// kills it. It returns false when the stage ended before it was seen.
 func killIn(t *testing.T, stateDir, stage string) bool {
 	t.Helper()
-	cmd := command(t, stateDir, "nightly")
+	cmd := command(t, stateDir, "nightly", "--profile", "single")
 	var output bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &output, &output
 	if err := cmd.Start(); err != nil {
@@ -215,23 +261,22 @@ func killIn(t *testing.T, stateDir, stage string) bool {
 		if !ok {
 			t.Fatalf("there is no stage %s", stage)
 		}
-		if task.Status == pipelines.Succeeded {
-			// Too short to be caught this time.
-			_ = cmd.Process.Kill()
-			<-ended
-			return false
+		makesCluster := stage == "conformance" || stage == "upgrade"
+		if task.Status == pipelines.Pending || (task.Status == pipelines.Running && makesCluster && !hasContainer(t, stateDir)) {
+			continue
 		}
-		if task.Status == pipelines.Running {
-			if stage == "conformance" || stage == "upgrade" {
-				time.Sleep(12 * time.Second) // into the creation of the cluster
-			}
-			if err := syscall.Kill(cmd.Process.Pid, syscall.SIGKILL); err != nil {
-				t.Fatal(err)
-			}
-			<-ended
-			return true
+		if err := syscall.Kill(cmd.Process.Pid, syscall.SIGKILL); err != nil {
+			t.Fatal(err)
 		}
+		<-ended
+		return task.Status == pipelines.Running // others were too short to be caught
 	}
+}
+
+// hasContainer reports whether anything runs on the host for a state directory.
+func hasContainer(t *testing.T, stateDir string) bool {
+	t.Helper()
+	return slices.ContainsFunc(leftovers(t, stateDir), func(what string) bool { return strings.HasPrefix(what, "container/") })
 }
 
 // removeImages takes back what the engine keeps as a cache of a state directory
@@ -243,18 +288,18 @@ func removeImages(t *testing.T, stateDir string) {
 		t.Error(err)
 		return
 	}
-	images, err := e.Images(ctx, map[string]string{engine.StateLabel: e.State()})
+	held, err := e.Images(ctx, map[string]string{engine.StateLabel: e.State()})
 	if err != nil {
 		t.Error(err)
 	}
-	for _, img := range images {
+	for _, img := range held {
 		if err := e.RemoveImages(ctx, img.Tags...); err != nil {
 			t.Error(err)
 		}
 	}
 }
 
-func checkGraph(t *testing.T, stateDir string, first, second *report.Report) {
+func checkGraph(t *testing.T, stateDir, older, newer, digest string) {
 	t.Helper()
 	var graph struct {
 		Version int
@@ -269,12 +314,19 @@ func checkGraph(t *testing.T, stateDir string, first, second *report.Report) {
 		t.Fatalf("graph has %d nodes and %d edges, want 2 and 1: %s", len(graph.Nodes), len(graph.Edges), out)
 	}
 	from, to := graph.Nodes[graph.Edges[0][0]], graph.Nodes[graph.Edges[0][1]]
-	if from.Version != first.Payload.Version || to.Version != second.Payload.Version || !strings.HasSuffix(to.Payload, second.Payload.Digest) {
+	if from.Version != older || to.Version != newer || !strings.HasSuffix(to.Payload, digest) {
 		t.Errorf("edge from %v to %v", from, to)
 	}
 }
 
 func checkNothingLeft(t *testing.T, stateDir string) {
+	t.Helper()
+	if left := leftovers(t, stateDir); len(left) > 0 {
+		t.Errorf("left on the host: %v", left)
+	}
+}
+
+func leftovers(t *testing.T, stateDir string) []string {
 	t.Helper()
 	st, err := state.Open(stateDir)
 	if err != nil {
@@ -288,22 +340,20 @@ func checkNothingLeft(t *testing.T, stateDir string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(left) > 0 {
-		t.Errorf("left on the host: %v", left)
-	}
+	return left
 }
 
 // testRefusals checks that nothing goes on with a payload that is not signed, or
 // not by a trusted key.
 func testRefusals(t *testing.T, stateDir string, r *report.Report) {
-	images := filepath.Join(stateDir, "runs", "latest", "work", "images.json")
-	unsigned := strings.TrimSpace(mustRun(t, stateDir, "release", "new", "--images", images, "--name", "1.36.3-0.unsigned-2026-01-01-000000", "-o", "name"))
+	built := filepath.Join(stateDir, "runs", "latest", "work", "images.json")
+	unsigned := strings.TrimSpace(mustRun(t, stateDir, "release", "new", "--images", built, "--name", "1.36.3-0.unsigned-2026-01-01-000000", "-o", "name"))
 	commands := map[string][]string{
 		"verify":  {"verify", unsigned},
 		"create":  {"cluster", "create", "refused", "--payload", unsigned},
 		"decide":  {"stream", "decide", unsigned},
-		"promote": {"channel", "promote", unsigned},
-		"attest":  {"attest", unsigned, "--images-file", images},
+		"promote": {"channel", "promote", unsigned, "--stream", "nightly"},
+		"attest":  {"attest", unsigned, "--images-file", built},
 	}
 	for name, args := range commands {
 		_, errs, code := slipway(t, stateDir, args...)
@@ -322,28 +372,70 @@ func testRefusals(t *testing.T, stateDir string, r *report.Report) {
 	}
 }
 
-// testHA brings up the profile with three control planes.
-func testHA(t *testing.T, stateDir string, r *report.Report) {
-	artifacts := t.TempDir()
-	mustRun(t, stateDir, "cluster", "create", "ha", "--profile", "ha", "--rollout", "--payload", r.Payload.Digest)
-	defer mustRun(t, stateDir, "cluster", "delete", "ha")
-	var clusters []struct{ Name, Profile string }
-	if err := json.Unmarshal([]byte(mustRun(t, stateDir, "cluster", "list", "-o", "json")), &clusters); err != nil {
+// testNext decides about releases of the same images with evidence of their own, and
+// promotes the one that passes: an edge leads to it from the one before.
+func testNext(t *testing.T, stateDir string, before *report.Report) {
+	tested := mustRun(t, stateDir, "evidence", "show", before.Payload.Digest, "test-result")
+	for i, tc := range []struct {
+		name   string
+		change func(map[string]any)
+		code   int
+		says   string
+	}{
+		{"without a self-test", func(u map[string]any) { delete(u, "selftest") }, exitInconclusive, "self-test"},
+		{"with a gap", func(u map[string]any) {
+			for _, b := range u["backends"].([]any) {
+				if b := b.(map[string]any); b["name"] == "tcp" {
+					b["failed"] = 7
+					b["disruptions"] = []any{map[string]any{"atLeastMs": 300, "atMostMs": 400, "during": "draining node 2"}}
+				}
+			}
+		}, exitRejected, "7 of "},
+		{"with a finding", func(u map[string]any) {
+			u["findings"] = []any{map[string]any{"rule": "write-lost", "severity": "error", "object": "kube-api-write", "message": "1 is missing", "at": "2026-01-01T00:00:00Z"}}
+		}, exitRejected, "write-lost: kube-api-write"},
+		{"as good", func(map[string]any) {}, exitDone, "Accepted"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			version := fmt.Sprintf("1.36.3-0.nightly-2099-01-01-00000%d", i)
+			payload := strings.TrimSpace(mustRun(t, stateDir, "release", "new", "--images", filepath.Join(stateDir, "runs", "latest", "work", "images.json"), "--name", version, "-o", "name"))
+			mustRun(t, stateDir, "sign", payload)
+			source := mustRun(t, stateDir, "stream", "source", payload)
+			if !strings.Contains(source, before.Payload.Version) {
+				t.Errorf("an upgrade to it would be tested from %s", source)
+			}
+			_, digest, _ := strings.Cut(payload, "@")
+			var u map[string]any
+			if err := json.Unmarshal([]byte(mustRun(t, stateDir, "evidence", "show", before.Payload.Digest, "upgrade-result")), &u); err != nil {
+				t.Fatal(err)
+			}
+			u["from"], u["to"] = before.Upgrade.To, upgradetest.Release{Version: version, Digest: digest}
+			tc.change(u)
+			attach(t, stateDir, payload, "test-result", json.RawMessage(tested))
+			attach(t, stateDir, payload, "upgrade-result", u)
+			out, errs, code := slipway(t, stateDir, "stream", "decide", payload)
+			if code != tc.code || !strings.Contains(out+errs, tc.says) {
+				t.Fatalf("exit %d, %s%s", code, out, errs)
+			}
+			if code == exitDone {
+				mustRun(t, stateDir, "channel", "promote", payload, "--stream", "nightly")
+				checkGraph(t, stateDir, before.Payload.Version, version, digest)
+			}
+		})
+	}
+}
+
+func attach(t *testing.T, stateDir, payload, kind string, predicate any) {
+	t.Helper()
+	data, err := json.Marshal(predicate)
+	if err != nil {
 		t.Fatal(err)
 	}
-	if len(clusters) != 1 || clusters[0].Profile != "ha" {
-		t.Errorf("clusters: %v", clusters)
+	file := filepath.Join(t.TempDir(), "predicate.json")
+	if err := os.WriteFile(file, data, 0o644); err != nil {
+		t.Fatal(err)
 	}
-	out := mustRun(t, stateDir, "test", "run", "--cluster", "ha", "--profile", "ha", "--payload", r.Payload.Digest, "--artifacts", artifacts)
-	t.Log(out)
-	logs := filepath.Join(artifacts, "logs")
-	mustRun(t, stateDir, "cluster", "logs", "ha", "--dir", logs)
-	if entries, err := os.ReadDir(logs); err != nil || len(entries) == 0 {
-		t.Errorf("no logs were collected: %v", err)
-	}
-	if !strings.Contains(mustRun(t, stateDir, "cluster", "kubeconfig", "ha"), "kind: Config") {
-		t.Error("kubeconfig is none")
-	}
+	mustRun(t, stateDir, "attest", payload, "--type", kind, "--predicate", file)
 }
 
 // testStall makes a release whose rollout cannot end, and expects a decision

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -12,6 +13,7 @@ import (
 	"github.com/slipway-release/slipway/internal/progress"
 	"github.com/slipway-release/slipway/release/inspect"
 	"github.com/slipway-release/slipway/release/inspect/changelog"
+	"github.com/slipway-release/slipway/release/inspect/features"
 	"github.com/slipway-release/slipway/release/inspect/forge"
 )
 
@@ -24,6 +26,13 @@ type releaseChangelogOptions struct {
 	repository repositoryFlags
 	out        output
 }
+
+// What stands in for flags about source repositories that are not given.
+const (
+	changelogLimit = 200
+	repositoryJobs = 8
+	fetchTimeout   = 15 * time.Minute
+)
 
 // repositoryFlags say how source repositories are reached.
 type repositoryFlags struct {
@@ -39,8 +48,8 @@ func (f *repositoryFlags) add(cmd *cobra.Command) {
 	flags.StringVar(&f.local, "repos", "", "folder of repositories that are there already, as HOST/PATH or by their last name; read before anything is fetched")
 	flags.BoolVar(&f.offline, "offline", false, "fetch nothing")
 	flags.BoolVar(&f.files, "allow-file-repositories", false, "believe a payload that names a repository on this host's disk")
-	flags.IntVar(&f.jobs, "jobs", 8, "repositories fetched side by side")
-	flags.DurationVar(&f.timeout, "fetch-timeout", 15*time.Minute, "time after which fetching one repository is given up")
+	flags.IntVar(&f.jobs, "jobs", repositoryJobs, "repositories fetched side by side")
+	flags.DurationVar(&f.timeout, "fetch-timeout", fetchTimeout, "time after which fetching one repository is given up")
 	_ = cmd.MarkFlagDirname("repos")
 }
 
@@ -54,23 +63,23 @@ func (a *app) repositories(f repositoryFlags) (*git.Cache, error) {
 }
 
 func newReleaseChangelog(a *app) *cobra.Command {
-	o := releaseChangelogOptions{out: output{more: []string{"markdown", "html"}}}
+	o := releaseChangelogOptions{out: output{more: []string{"markdown", "html", "issues"}}}
 	cmd := &cobra.Command{
 		Use:   "changelog FROM TO",
 		Short: "Tell what came into a payload since another, from the histories of its sources",
-		Long: `Tell what came into a payload since an older one: versions of components, images that
-are new, gone, or rebuilt, and for all others the changes in the history of the
-repository that they are built from. Repositories are fetched by git, side by side and
-without file contents, when they lack a commit, and kept below cache/repositories in
-the state directory. git is never asked for a password; only https and ssh are spoken.
+		Long: `Tell what came into a payload since an older one: versions of components, feature
+gates, images that are new, gone, or rebuilt, and for all others the changes in the
+history of the repository that they are built from. Repositories are fetched by git,
+side by side and without file contents, when they lack a commit, and kept below
+cache/repositories in the state directory. git is never asked for a password; only https and ssh are spoken.
 
 Merges and squashed changes of GitHub, GitLab, Gitea and Bitbucket are known by their
 messages. Issues are found by the words that close them (fixes #12) and by
---issue-pattern. A history that cannot be had is named with the reason, and the rest is
+--issue-pattern; -o issues lists them alone. A history that cannot be had is named with the reason, and the rest is
 told; with --strict the exit code is 3 then.`,
 		Example: `  slipway release changelog 1.36.3-0.nightly-2026-11-19-101500 1.36.3-0.nightly-2026-11-20-101500
   slipway release changelog FROM TO -o html > changes.html
-  slipway release changelog FROM TO --issue-pattern 'OCPBUGS-\d+=https://issues.redhat.com/browse/{}'
+  slipway release changelog FROM TO --issue-pattern 'OCPBUGS-\d+=https://issues.redhat.com/browse/{}' -o issues
   slipway release changelog FROM TO --repos ~/src --offline --forge git.example.org=gitea`,
 		Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -80,7 +89,7 @@ told; with --strict the exit code is 3 then.`,
 	f := cmd.Flags()
 	f.StringArrayVar(&o.issues, "issue-pattern", nil, "PATTERN=LINK of issues, {} in the link stands for the key; may be given several times")
 	f.StringSliceVar(&o.bots, "bot", nil, "name, address or branch of a program whose changes are told in one line")
-	f.IntVar(&o.limit, "limit", 200, "how many commits of one repository are told")
+	f.IntVar(&o.limit, "limit", changelogLimit, "how many commits of one repository are told")
 	f.BoolVar(&o.strict, "strict", false, "fail when a history cannot be had")
 	addForgeFlag(cmd, &o.forges)
 	o.repository.add(cmd)
@@ -97,6 +106,7 @@ func runReleaseChangelog(ctx context.Context, a *app, o releaseChangelogOptions,
 		return err
 	}
 	var infos [2]*inspect.Info
+	var gates [2]*features.Gates
 	for i, named := range []string{from, to} {
 		s, err := a.openSubject(ctx, named)
 		if err != nil {
@@ -105,7 +115,9 @@ func runReleaseChangelog(ctx context.Context, a *app, o releaseChangelogOptions,
 		if infos[i], err = inspect.Describe(s.Subject, made.Hosts); err != nil {
 			return err
 		}
+		gates[i] = features.Read(s.Payload)
 	}
+	made.FeatureGates = features.Compare(gates[0], gates[1])
 	steps := a.lateSteps()
 	made.Watch = steps.start
 	c, err := changelog.Make(ctx, infos[0], infos[1], made)
@@ -113,6 +125,7 @@ func runReleaseChangelog(ctx context.Context, a *app, o releaseChangelogOptions,
 	if err != nil {
 		return fmt.Errorf("telling what changed from %s to %s: %w", from, to, err)
 	}
+	c.Warnings = slices.Concat(gates[0].Warnings, gates[1].Warnings, c.Warnings)
 	for _, w := range c.Warnings {
 		fmt.Fprintf(a.Err, "Warning: %s.\n", w)
 	}
@@ -154,7 +167,7 @@ func (a *app) printChangelog(o releaseChangelogOptions, c *changelog.Changelog) 
 	err := o.out.print(a.Out, result{
 		value: c, names: names,
 		text:  func(w io.Writer) { failed = c.WriteMarkdown(w) },
-		forms: map[string]func(io.Writer) error{"markdown": c.WriteMarkdown, "html": c.WriteHTML},
+		forms: map[string]func(io.Writer) error{"markdown": c.WriteMarkdown, "html": c.WriteHTML, "issues": c.WriteIssues},
 	})
 	if err != nil {
 		return err

@@ -37,16 +37,17 @@ func newReleaseDiff(a *app) *cobra.Command {
 		Long: `Show what differs between two payloads, the older one first: which images changed and
 which were only rebuilt; which Kubernetes objects were added, removed or changed, field
 by field; what their accounts, pods and webhooks may do that those of the older payload
-may not; versions and metadata; and packages, where both payloads have a signed bill of
-materials (one whose signature cannot be checked is used too, and called unverified).
+may not; versions, metadata and feature gates; and packages, where both payloads have a
+signed bill of materials (one whose signature cannot be checked is used too, and called
+unverified).
 
 The digest of a component's image and the payload's own version are written as
 <image NAME> and <version>: a change of these alone is no change of an object.
 
 The output of -o json has the keys of "oc adm release info FROM TO -o json" (from, to,
 changedImages, changedManifests), and identical, upgradable, images, versions,
-metadata, previous, next, manifests, permissions, packages and warnings besides.
--o markdown is for a comment on a merge request, -o html a page of its own.
+metadata, previous, next, manifests, permissions, featureGates, packages and warnings
+besides. -o markdown is for a comment on a merge request, -o html a page of its own.
 
 Exit code 0, whatever differs; with --exit-code 1 when something does, and with
 --fail-on when one of these does: ` + strings.Join(compare.Conditions(), ", ") + ".",

@@ -11,7 +11,6 @@ import (
 
 	"github.com/slipway-release/slipway/release"
 	"github.com/slipway-release/slipway/release/inspect/extract"
-	"github.com/slipway-release/slipway/release/manifests"
 )
 
 type releaseExtractOptions struct {
@@ -20,12 +19,10 @@ type releaseExtractOptions struct {
 	file      string
 	overwrite bool
 
-	included     bool
-	profile      string
-	capabilities []string
-	featureSet   string
-	featureGates []string
-	majorVersion uint64
+	includes includedFlags
+	cluster  clusterFlags
+	trust    verification
+	verify   bool
 
 	credentials bool
 	cloud       string
@@ -44,12 +41,21 @@ func newReleaseExtract(a *app) *cobra.Command {
 		Short: "Take manifests, client tools or sources out of a payload",
 		Long: `Take the files of a payload out of it, byte for byte, or one of them with --file to
 standard output. A payload is named by version or digest, by any pull spec, or as an
-OCI layout or archive. What is there already with other content is not overwritten.
+OCI layout or archive; without a name, it is the one that the cluster of the kubeconfig
+is at. What is there already with other content is not overwritten.
 
---included leaves out what a cluster would not apply and says why: by --profile, and,
-where they are given, by --capabilities, --feature-set and --feature-gates, as the
-cluster-version operator does. --credentials-requests takes what components need
-credentials for.
+--verify checks the payload's signature first, and nothing is extracted from one that
+is refused: see "slipway verify" for whom to trust.
+
+--included leaves out what a cluster would not apply and says why, as the
+cluster-version operator does. Profile, feature set and gates, capabilities and
+overrides are those of the cluster of the kubeconfig, or of --install-config for one
+that is to be made; on the way to another payload, a cluster keeps what it has. Where
+--profile, --capabilities, --feature-set or --feature-gates are given, they count, and
+no cluster is asked unless --kubeconfig or --context names one.
+
+--credentials-requests takes what components need credentials for, on the cluster's
+cloud where that is known.
 
 --tools writes archives of the client tools for all platforms, their checksums
 (sha256sum.txt) and a description of the release (release.txt); --command writes one
@@ -62,6 +68,9 @@ verify-blob).
 --git checks out every source repository at its commit, as DIR/HOST/PATH.`,
 		Example: `  slipway release extract 1.36.3-0.nightly-2026-11-20-101500 --to manifests
   slipway release extract --from quay.io/okd/scos-release:4.19.0-okd-scos.16 --file image-references
+  slipway release extract PAYLOAD --verify --key release.pub --to dir
+  slipway release extract PAYLOAD --to dir --included --kubeconfig admin.conf
+  slipway release extract PAYLOAD --to dir --credentials-requests --install-config install-config.yaml
   slipway release extract PAYLOAD --to dir --included --profile self-managed-high-availability --feature-set Default
   slipway release extract PAYLOAD --tools --to tools --signing-key key.asc
   slipway release extract PAYLOAD --command kubectl --command-os linux/amd64
@@ -74,12 +83,10 @@ verify-blob).
 	f.StringVar(&o.to, "to", ".", "folder to write to")
 	f.StringVar(&o.file, "file", "", "write this file of the payload to standard output")
 	f.BoolVar(&o.overwrite, "overwrite", false, "overwrite files that are there with other content")
-	f.BoolVar(&o.included, "included", false, "only manifests that a cluster would apply")
-	f.StringVar(&o.profile, "profile", "", "cluster profile (default: any that a manifest names); implies --included")
-	f.StringSliceVar(&o.capabilities, "capabilities", nil, "capabilities that are on (default: not looked at; \"\": none is on); implies --included")
-	f.StringVar(&o.featureSet, "feature-set", "", "feature set, such as "+manifests.DefaultFeatureSet+" (default: not looked at); implies --included")
-	f.StringSliceVar(&o.featureGates, "feature-gates", nil, "feature gates that are on (default: not looked at; \"\": none is on); implies --included")
-	f.Uint64Var(&o.majorVersion, "major-version", 0, "major version of the release (default: the payload's); implies --included")
+	f.BoolVar(&o.verify, "verify", false, "verify the payload's signature first, and extract nothing when it is refused")
+	o.includes.add(cmd)
+	o.cluster.add(cmd)
+	o.trust.add(cmd)
 	f.BoolVar(&o.credentials, "credentials-requests", false, "only the CredentialsRequests")
 	f.StringVar(&o.cloud, "cloud", "", "only CredentialsRequests for this cloud: "+strings.Join(extract.Clouds(), ", "))
 	f.StringVar(&o.git, "git", "", "check out the source repositories below this folder")
@@ -89,6 +96,7 @@ verify-blob).
 	cmd.MarkFlagsMutuallyExclusive("file", "tools", "command", "git", "credentials-requests")
 	for _, one := range []string{"file", "tools", "command", "git"} {
 		cmd.MarkFlagsMutuallyExclusive("included", one)
+		cmd.MarkFlagsMutuallyExclusive("install-config", one)
 	}
 	_ = cmd.RegisterFlagCompletionFunc("cloud", cobra.FixedCompletions(extract.Clouds(), cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.MarkFlagDirname("to")
@@ -101,9 +109,18 @@ func runReleaseExtract(cmd *cobra.Command, a *app, o *releaseExtractOptions, arg
 	if err := o.check(cmd, args); err != nil {
 		return err
 	}
-	s, err := a.openSubject(ctx, o.from)
+	named, err := o.cluster.payload(ctx, o.from)
 	if err != nil {
 		return err
+	}
+	s, err := a.openSubject(ctx, named)
+	if err != nil {
+		return err
+	}
+	if o.verify {
+		if _, err := o.trust.require(ctx, a, s.judged(), "extracting from payload"); err != nil {
+			return err
+		}
 	}
 	switch {
 	case o.file != "":
@@ -113,7 +130,7 @@ func runReleaseExtract(cmd *cobra.Command, a *app, o *releaseExtractOptions, arg
 	case o.tools.all || o.tools.command != "":
 		return a.extractTools(ctx, o, s)
 	}
-	return a.extractManifests(o, s.Payload)
+	return a.extractManifests(ctx, o, s.Payload)
 }
 
 // check completes the options.
@@ -130,22 +147,13 @@ func (o *releaseExtractOptions) check(cmd *cobra.Command, args []string) error {
 		}
 		o.from = args[0]
 	}
-	if o.from == "" {
-		return usage(errors.New("extracting from a payload: name it, as argument or by --from"))
+	if o.trust.any() && !o.verify {
+		return usage(errors.New("extracting from a payload: flags that say whom to trust need --verify"))
 	}
 	if o.cloud != "" && !o.credentials {
 		return usage(errors.New("reading --cloud: it chooses among what --credentials-requests finds"))
 	}
-	for _, flag := range []string{"profile", "capabilities", "feature-set", "feature-gates", "major-version"} {
-		o.included = o.included || cmd.Flags().Changed(flag)
-	}
-	// An empty list says that none is on; a missing flag, that it does not matter.
-	if cmd.Flags().Changed("feature-gates") && o.featureGates == nil {
-		o.featureGates = []string{}
-	}
-	if cmd.Flags().Changed("capabilities") && o.capabilities == nil {
-		o.capabilities = []string{}
-	}
+	o.includes.complete(cmd)
 	return o.tools.check()
 }
 
@@ -163,18 +171,34 @@ type extractedManifests struct {
 	Version  string            `json:"version"`
 	Digest   string            `json:"digest"`
 	Dir      string            `json:"dir"`
+	For      string            `json:"for,omitempty"` // whose kind of cluster was chosen for
 	Files    []string          `json:"files"`
 	LeftOut  []extract.LeftOut `json:"leftOut,omitempty"`
 	Unjudged []string          `json:"unjudged,omitempty"`
 }
 
-func (a *app) extractManifests(o *releaseExtractOptions, p *release.Payload) error {
+func (a *app) extractManifests(ctx context.Context, o *releaseExtractOptions, p *release.Payload) error {
+	kind, err := o.includes.kind(ctx, &o.cluster)
+	if err != nil {
+		return err
+	}
 	chosen := extract.Selected{Files: extract.Files(p)}
-	if o.included {
-		chosen = extract.Included(p, o.selection(p))
+	if o.includes.included {
+		selection, err := o.includes.selection(p, kind)
+		if err != nil {
+			return err
+		}
+		if err := a.enableImplicit(ctx, kind, p, &selection); err != nil {
+			return err
+		}
+		chosen = extract.Included(p, selection)
 	}
 	if o.credentials {
-		requests, err := extract.CredentialsRequests(chosen.Files, o.cloud)
+		cloud, err := o.forCloud(kind)
+		if err != nil {
+			return err
+		}
+		requests, err := extract.CredentialsRequests(chosen.Files, cloud)
 		if err != nil {
 			return usage(err)
 		}
@@ -188,11 +212,17 @@ func (a *app) extractManifests(o *releaseExtractOptions, p *release.Payload) err
 		return err
 	}
 	done := extractedManifests{Version: p.Version.String(), Digest: p.Digest.String(), Dir: o.to, Files: []string{}, LeftOut: chosen.LeftOut, Unjudged: chosen.Unjudged}
+	if kind != nil {
+		done.For = kind.From
+	}
 	for _, f := range chosen.Files {
 		done.Files = append(done.Files, f.Name)
 	}
 	return o.out.print(a.Out, result{value: done, names: done.Files, text: func(w io.Writer) {
 		fmt.Fprintf(w, "Extracted %d files of %s (%s) to %s\n", len(done.Files), done.Version, done.Digest, done.Dir)
+		if done.For != "" {
+			fmt.Fprintf(w, "Chosen for: %s\n", done.For)
+		}
 		if len(done.LeftOut) > 0 {
 			fmt.Fprintf(w, "\nLeft out (%d):\n", len(done.LeftOut))
 		}
@@ -200,18 +230,6 @@ func (a *app) extractManifests(o *releaseExtractOptions, p *release.Payload) err
 			fmt.Fprintf(w, "  %s:%d: %s: %s\n", l.File, l.Line, l.Object, l.Reason)
 		}
 	}})
-}
-
-// selection says for which kind of cluster manifests are chosen.
-func (o *releaseExtractOptions) selection(p *release.Payload) manifests.Selection {
-	s := manifests.Selection{Profile: o.profile, FeatureSet: o.featureSet, FeatureGates: o.featureGates, MajorVersion: o.majorVersion}
-	if s.MajorVersion == 0 {
-		s.MajorVersion = p.Version.Semver().Major
-	}
-	if o.capabilities != nil {
-		s.Capabilities = &manifests.Capabilities{Enabled: o.capabilities}
-	}
-	return s
 }
 
 // extractedSources is what `release extract --git` prints.

@@ -174,6 +174,12 @@ func TestExtractAndChangelogFromSources(t *testing.T) {
 	if code != exitDone || !strings.Contains(out, "History not available") || !strings.Contains(errs, "Warning") {
 		t.Errorf("exit code %d: %s%s", code, out, errs)
 	}
+	if out := mustRun(t, state, "release", "info", from, to, "--changelog", filepath.Join(dir, "none")); !strings.Contains(out, "# 4.15.1") || !strings.Contains(out, "History not available") {
+		t.Errorf("output %q", out)
+	}
+	if out := mustRun(t, state, "release", "changelog", from, to, "--allow-file-repositories", "-o", "issues"); out != "" {
+		t.Errorf("issues of changes that name none: %q", out)
+	}
 	if _, errs, code := slipway(t, state, "release", "changelog", from, to, "--strict"); code != exitHost || !strings.Contains(errs, "could not be had") {
 		t.Errorf("exit code %d: %s", code, errs)
 	}
@@ -187,7 +193,7 @@ func TestExtractWrongUsage(t *testing.T) {
 		args []string
 		want string
 	}{
-		"no payload":         {[]string{}, "name it"},
+		"no payload":         {[]string{}, "name one"},
 		"two payloads":       {[]string{"a", "--from", "b"}, "named twice"},
 		"cloud alone":        {[]string{"a", "--cloud", "aws"}, "--credentials-requests"},
 		"two kinds":          {[]string{"a", "--tools", "--git", "x"}, "none of the others"},

@@ -27,6 +27,7 @@ const (
 
 type releaseInfoOptions struct {
 	from          string
+	changelog     string
 	commits       bool
 	commitURLs    bool
 	pullSpecs     bool
@@ -35,9 +36,8 @@ type releaseInfoOptions struct {
 	includeImages bool
 	imageFor      string
 	verify        string
-	policyFile    string
-	trust         trustFlags
-	claims        claimFlags
+	trust         verification
+	cluster       clusterFlags
 	forges        []string
 	out           output
 }
@@ -45,14 +45,17 @@ type releaseInfoOptions struct {
 func newReleaseInfo(a *app) *cobra.Command {
 	o := releaseInfoOptions{out: output{more: []string{"digest", "pullspec"}}}
 	cmd := &cobra.Command{
-		Use:   "info PAYLOAD...",
+		Use:   "info [PAYLOAD...]",
 		Short: "Show what payloads hold, or what differs between two",
 		Long: `Show what a payload holds: its name and digest, the versions it may follow, its
 component images and where they come from. A payload is named by version or digest,
 by any pull spec, or as an OCI layout or archive; nothing but its manifest, its
-configuration and the layer with the manifests is read.
+configuration and the layer with the manifests is read. Without a name, it is the
+payload that the cluster of the kubeconfig is at; with --kubeconfig or --context, a
+version is looked up among those that this cluster knows.
 
-Two payloads, or --changes-from, are compared as "slipway release diff" does.
+Two payloads, or --changes-from, are compared as "slipway release diff" does, and with
+--changelog as "slipway release changelog" does.
 
 The output of -o json has the keys of "oc adm release info -o json"; versions and
 versionsTags are filled, and version, pullSpec, created, platform, upgrades, next,
@@ -62,17 +65,19 @@ Without --verify nothing is said about trust. --verify checks the payload's sign
 and that the manifest and configuration of every image, of all platforms, are in the
 registry and have their digests; --verify=layers reads all layers as well;
 --verify=digests leaves the signature out. See "slipway verify" for whom to trust.`,
-		Example: `  slipway release info 1.36.3-0.nightly-2026-11-20-101500
+		Example: `  slipway release info
+  slipway release info 1.36.3-0.nightly-2026-11-20-101500
   slipway release info quay.io/okd/scos-release:4.19.0-okd-scos.16 --commit-urls
   slipway release info oci-archive:payload.tar --size
   slipway release info sha256:… --verify=layers
   slipway release info sha256:… --image-for etcd
   slipway release info sha256:… -o jsonpath='{.displayVersions.kubernetes.Version}'`,
-		Args: cobra.MinimumNArgs(1),
+		Args: cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error { return runReleaseInfo(cmd.Context(), a, o, args) },
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.from, "changes-from", "", "show what changed since this payload")
+	f.StringVar(&o.changelog, "changelog", "", "tell what came in since the other payload, from its sources' repositories in this folder; those it lacks are fetched, see slipway release changelog")
 	f.BoolVar(&o.commits, "commits", false, "show repository and commit of every image")
 	f.BoolVar(&o.commitURLs, "commit-urls", false, "show a link to the commit of every image")
 	f.BoolVar(&o.pullSpecs, "pullspecs", false, "show the whole pull spec of every image")
@@ -83,15 +88,15 @@ registry and have their digests; --verify=layers reads all layers as well;
 	f.StringVar(&o.verify, "verify", verifyNothing, "verify signature and digests: all, layers or digests")
 	f.Lookup("verify").NoOptDefVal = verifyAll
 	o.trust.add(cmd)
-	o.claims.add(cmd)
-	f.StringVar(&o.policyFile, "policy", "", "file with the verification policy")
-	_ = cmd.MarkFlagFilename("policy", "yaml", "yml", "json")
+	o.cluster.add(cmd)
 	addForgeFlag(cmd, &o.forges)
 	_ = cmd.RegisterFlagCompletionFunc("verify", cobra.FixedCompletions([]string{verifyAll, verifyLayers, verifyDigests}, cobra.ShellCompDirectiveNoFileComp))
 	o.out.addFlag(cmd)
 	cmd.MarkFlagsMutuallyExclusive("commits", "commit-urls", "pullspecs", "size", "contents", "image-for", "verify")
 	cmd.MarkFlagsMutuallyExclusive("output", "contents", "image-for")
 	cmd.MarkFlagsMutuallyExclusive("changes-from", "image-for", "verify")
+	cmd.MarkFlagsMutuallyExclusive("changelog", "commits", "commit-urls", "pullspecs", "size", "contents", "image-for", "verify")
+	_ = cmd.MarkFlagDirname("changelog")
 	return cmd
 }
 
@@ -110,12 +115,20 @@ func runReleaseInfo(ctx context.Context, a *app, o releaseInfoOptions, args []st
 	default:
 		return usage(fmt.Errorf("reading --verify: %q is none of %s, %s, %s", o.verify, verifyAll, verifyLayers, verifyDigests))
 	}
-	if (o.trust.any() || o.policyFile != "" || len(o.claims.keyrings) > 0) && (o.verify == verifyNothing || o.verify == verifyDigests) {
+	if o.trust.any() && (o.verify == verifyNothing || o.verify == verifyDigests) {
 		return usage(errors.New("reading payloads: flags that say whom to trust need --verify or --verify=layers"))
 	}
 	hosts, err := forge.ParseHosts(o.forges)
 	if err != nil {
 		return usage(fmt.Errorf("reading --forge: %w", err))
+	}
+	if args, err = o.cluster.payloads(ctx, args); err != nil {
+		return err
+	}
+	if o.from != "" {
+		if o.from, err = o.cluster.payload(ctx, o.from); err != nil {
+			return err
+		}
 	}
 	if o.from == "" && len(args) == 2 && o.verify == verifyNothing && o.imageFor == "" {
 		o.from, args = args[0], args[1:]
@@ -124,7 +137,14 @@ func runReleaseInfo(ctx context.Context, a *app, o releaseInfoOptions, args []st
 		if len(args) != 1 {
 			return usage(errors.New("comparing payloads: --changes-from takes one payload to compare with"))
 		}
+		if o.changelog != "" {
+			repository := repositoryFlags{local: o.changelog, jobs: repositoryJobs, timeout: fetchTimeout}
+			return runReleaseChangelog(ctx, a, releaseChangelogOptions{forges: o.forges, limit: changelogLimit, repository: repository, out: output{format: o.out.format}}, o.from, args[0])
+		}
 		return runReleaseDiff(ctx, a, releaseDiffOptions{full: o.contents, commits: o.commits || o.commitURLs, forges: o.forges, out: output{format: o.out.format, more: diffForms}}, o.from, args[0])
+	}
+	if o.changelog != "" {
+		return usage(errors.New("reading --changelog: it tells what came in since another payload; name that as well, first or with --changes-from"))
 	}
 	var failed []error
 	shown := 0
@@ -218,16 +238,9 @@ func (a *app) readImages(ctx context.Context, o releaseInfoOptions, s subject, i
 func (a *app) verifySubject(ctx context.Context, o releaseInfoOptions, s subject, count func()) (*inspect.Verified, error) {
 	var signatures *policy.Report
 	if o.verify != verifyDigests {
-		p, err := a.openPolicy(ctx, o.policyFile, &o.trust, &o.claims)
-		if err != nil {
+		var err error
+		if signatures, err = o.trust.require(ctx, a, s.judged(), "verifying payload"); err != nil {
 			return nil, err
-		}
-		signatures, err = p.Verify(ctx, policy.Subject{Source: s.source, Reference: s.Reference, Version: s.Payload.Version, Architecture: s.claim.Architecture})
-		if err != nil {
-			return nil, err
-		}
-		if signatures.Verdict != policy.Accepted {
-			return nil, rejected(fmt.Errorf("verifying payload %q: it is refused: %s", s.Named, strings.Join(signatures.Problems, "; ")))
 		}
 	}
 	found, err := inspect.Verify(ctx, s.source, s.Subject, inspect.VerifyOptions{Layers: o.verify == verifyLayers, Jobs: a.registries.jobs, Done: count})

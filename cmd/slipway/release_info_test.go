@@ -128,6 +128,7 @@ func TestReleaseInfoMistakes(t *testing.T) {
 		{exitUsage, []string{p.older, "--forge", "a=svn"}, `"a=svn"`},
 		{exitUsage, []string{p.older, p.newer, "--changes-from", p.older}, "--changes-from"},
 		{exitUsage, []string{p.older, "--key", "x"}, "--verify"},
+		{exitUsage, []string{p.older, "--changelog", "x"}, "--changes-from"},
 		{exitUsage, []string{p.set.Components[0].Reference}, "release-manifests"},
 		{exitHost, []string{"127.0.0.1:1/okd/release:4.15.0"}, "127.0.0.1:1"},
 	} {

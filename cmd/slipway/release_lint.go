@@ -21,6 +21,8 @@ import (
 type releaseLintOptions struct {
 	profile    string
 	kubernetes string
+	from       []string
+	bothWays   bool
 	exceptions []string
 	failOn     string
 	explain    string
@@ -41,11 +43,16 @@ distribution's components, or of one component. The rules find what would stop a
 update half-way, is silently never applied, or cannot survive the drain of a node;
 docs/lint.md holds them all, and so does --list-rules.
 
+With --from PAYLOAD the step from that payload to this one is judged as well, without a
+cluster: versions that are too far apart, changes that the API server refuses, and
+objects that are left behind. --both-ways judges the step back, too.
+
 A finding that is meant is excepted, with a reason and a last day, by an annotation of
 its object (lint.slipway.dev/<rule>: "reason; until=2027-01-31") or in a file given by
 --exceptions. The exit code is 1 when a finding is left at the level of --fail-on.`,
 		Example: `  slipway release lint 1.36.3-0.nightly-2026-11-20-101500
   slipway release lint distros/skiff/components --fail-on warning
+  slipway release lint 1.36.3-0.nightly-2026-11-20-101500 --from 1.36.2-0.nightly-2026-11-19-101500 --both-ways
   slipway release lint quay.io/okd/scos-release:4.19.0-okd-scos.16 --profile self-managed-high-availability
   slipway release lint manifests -o sarif > lint.sarif
   slipway release lint --explain single-replica`,
@@ -68,6 +75,8 @@ its object (lint.slipway.dev/<rule>: "reason; until=2027-01-31") or in a file gi
 	f := cmd.Flags()
 	f.StringVar(&o.profile, "profile", "", "cluster profile that the release is for (default: any)")
 	f.StringVar(&o.kubernetes, "kubernetes-version", "", "version of Kubernetes whose APIs must serve the objects (default: the payload's or the distribution's)")
+	f.StringArrayVar(&o.from, "from", nil, "payload that clusters are upgraded from in one step; may be given several times")
+	f.BoolVar(&o.bothWays, "both-ways", false, "judge the steps back to --from as well")
 	f.StringArrayVar(&o.exceptions, "exceptions", nil, "file of exceptions; may be given several times")
 	f.StringVar(&o.failOn, "fail-on", string(lint.Error), "level of findings from which on the exit code is 1: "+strings.Join(failLevels, ", "))
 	f.StringVar(&o.explain, "explain", "", "say all that there is to say about this rule, and end")
@@ -94,6 +103,13 @@ func (a *app) lint(ctx context.Context, o *releaseLintOptions, named string) err
 	if err != nil {
 		return err
 	}
+	for _, from := range o.from {
+		payload, err := a.loadPayload(ctx, from)
+		if err != nil {
+			return err
+		}
+		options.From = append(options.From, payload)
+	}
 	report := lint.Run(files, refs, options)
 	var names []string
 	for _, f := range report.Findings {
@@ -113,7 +129,10 @@ func (a *app) lint(ctx context.Context, o *releaseLintOptions, named string) err
 
 // options reads all that the flags say, before anything is fetched.
 func (o *releaseLintOptions) options() (lint.Options, error) {
-	options := lint.Options{Profile: o.profile, Kubernetes: o.kubernetes}
+	options := lint.Options{Profile: o.profile, Kubernetes: o.kubernetes, BothWays: o.bothWays}
+	if o.bothWays && len(o.from) == 0 {
+		return options, usage(errors.New("reading --both-ways: it goes with --from, which names the other end of the step"))
+	}
 	if !slices.Contains(failLevels, o.failOn) {
 		return options, usage(fmt.Errorf("reading --fail-on: %q is none of %s", o.failOn, strings.Join(failLevels, ", ")))
 	}
@@ -141,15 +160,19 @@ func (a *app) lintInput(ctx context.Context, named string, options *lint.Options
 	if info, err := os.Stat(named); err == nil && info.IsDir() && !isLayout(named) {
 		return lintFolder(named, options)
 	}
-	image, err := a.openPayload(ctx, named)
-	if err != nil {
-		return nil, release.ImageReferences{}, err
-	}
-	payload, err := image.load(ctx)
+	payload, err := a.loadPayload(ctx, named)
 	if err != nil {
 		return nil, release.ImageReferences{}, err
 	}
 	return payload.Manifests, payload.References, nil
+}
+
+func (a *app) loadPayload(ctx context.Context, named string) (*release.Payload, error) {
+	image, err := a.openPayload(ctx, named)
+	if err != nil {
+		return nil, err
+	}
+	return image.load(ctx)
 }
 
 func lintFolder(dir string, options *lint.Options) ([]release.File, release.ImageReferences, error) {

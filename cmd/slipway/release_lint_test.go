@@ -71,6 +71,7 @@ func TestReleaseLint(t *testing.T) {
 		"empty folder":        {[]string{t.TempDir()}, exitUsage, nil, "holds none"},
 		"two":                 {[]string{pod, pod}, exitUsage, nil, "accepts 1 arg"},
 		"unknown form":        {[]string{pod, "-o", "xml"}, exitUsage, nil, "sarif"},
+		"one end of a step":   {[]string{pod, "--both-ways"}, exitUsage, nil, "--from"},
 		"rules and a payload": {[]string{pod, "--list-rules"}, exitUsage, nil, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -118,5 +119,45 @@ func TestReleaseLintPayload(t *testing.T) {
 	}
 	if !found || report.Files != len(payload.Manifests) {
 		t.Errorf("got %+v", report)
+	}
+}
+
+// A payload is judged with the step to it from another one, and with the step back.
+func TestReleaseLintFrom(t *testing.T) {
+	t.Parallel()
+	const class = "apiVersion: storage.k8s.io/v1\nkind: StorageClass\nmetadata: {name: fast}\nprovisioner: example.com/disk\nparameters: {type: TYPE}\n"
+	dir := t.TempDir()
+	written, err := layout.Write(dir, empty.Index)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for version, kind := range map[string]string{"4.19.0-okd-scos.1": "slow", "4.19.0-okd-scos.2": "fast"} {
+		payload := releasetest.Small(version)
+		payload.Manifests = append(payload.Manifests, releasetest.File{Name: "0000_99_web_class.yaml", Data: []byte(strings.Replace(class, "TYPE", kind, 1))})
+		if err := written.AppendImage(payload.Image(t), layout.WithAnnotations(map[string]string{oci.AnnotationRefName: version})); err != nil {
+			t.Fatal(err)
+		}
+	}
+	out, errs, code := slipway(t, t.TempDir(), "release", "lint", "oci:"+dir+":4.19.0-okd-scos.2", "--from", "oci:"+dir+":4.19.0-okd-scos.1", "--both-ways", "-o", "json")
+	if code != exitRejected {
+		t.Fatalf("exit code %d: %s%s", code, out, errs)
+	}
+	var report lint.Report
+	if err := json.Unmarshal([]byte(out), &report); err != nil {
+		t.Fatal(err)
+	}
+	const forth, back = "4.19.0-okd-scos.1 to 4.19.0-okd-scos.2", "4.19.0-okd-scos.2 to 4.19.0-okd-scos.1"
+	found := 0
+	for _, f := range report.Findings {
+		if f.Hop == "" {
+			continue
+		}
+		found++
+		if f.Rule != "immutable-field" || f.File != "0000_99_web_class.yaml" || f.Line != 5 || f.Field != "parameters" || f.Hop != forth {
+			t.Errorf("got %+v", f)
+		}
+	}
+	if found != 1 || len(report.Hops) != 2 || report.Hops[0] != forth || report.Hops[1] != back {
+		t.Errorf("%d findings of the hops %q", found, report.Hops)
 	}
 }

@@ -1,14 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
-	"path/filepath"
 	"strings"
-	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/spf13/cobra"
@@ -16,7 +14,6 @@ import (
 
 	"github.com/slipway-release/slipway/internal/oci"
 	"github.com/slipway-release/slipway/release/mirror"
-	"github.com/slipway-release/slipway/release/sign/openpgp"
 	"github.com/slipway-release/slipway/release/sign/policy"
 )
 
@@ -40,9 +37,11 @@ type mirrorFlags struct {
 	unverified     bool
 	instructions   string
 	signaturesTo   string
-	policyFile     string
-	trust          trustFlags
-	claims         claimFlags
+	applySignature bool
+	toStream       string
+	namespace      string
+	cluster        clusterFlags
+	trust          verification
 	out            output
 	maxArchiveSize int64
 }
@@ -66,10 +65,20 @@ registry.example.com/ocp/${component}. --to-dir writes an OCI layout, --to-archi
 tar file of it, and with --max-archive-size a directory with a series of files none of
 which is larger. --from-dir and --from-archive bring a release back into a registry.
 
+--to-image-stream copies nothing itself: it has the cluster of the kubeconfig, which
+must be one of OpenShift or OKD, import the images into an image stream.
+
+OpenPGP signatures, by which such clusters know releases, are kept for those that reach
+no signature store: in a directory, as a ConfigMap (--release-image-signature-to-dir),
+or in the cluster of the kubeconfig (--apply-release-image-signature). They are found
+where --signature-store, --signature-config-map and --trust-from say, and else where the
+payload itself says.
+
 What is printed as text is YAML: the mirror configuration for clusters, and the summary
 as comments. It can be given to --idms-file.`,
 		Example: `  slipway release mirror 1.36.3-0.nightly-2026-11-20-101500 --to registry.example.com/mirror/skiff
   slipway release mirror quay.io/okd/scos-release:4.19.0-okd-scos.16 --to-dir /media/disk/okd --key okd.pub
+  slipway release mirror PAYLOAD --to registry.example.com/okd --trust-from quay.io/okd/scos-release@sha256:… --apply-release-image-signature
   slipway release mirror 1.36.3 --to-archive /media/sticks --max-archive-size 4Gi
   slipway release mirror --from-archive /media/sticks --to 'registry.example.com/skiff/${component}'`,
 		Args: cobra.MaximumNArgs(1),
@@ -102,14 +111,16 @@ func (f *mirrorFlags) add(cmd *cobra.Command) {
 	s.BoolVar(&f.mapping, "to-mirror", false, "print the mapping FROM TO of the images, and write nothing")
 	s.BoolVar(&f.unverified, "skip-verification", false, "copy a payload without verifying its signature")
 	s.StringVar(&f.instructions, "print-mirror-instructions", mirror.InstructionsIDMS, "mirror configuration to print: idms, icsp or none")
-	s.StringVar(&f.signaturesTo, "release-image-signature-to-dir", "", "directory for the ConfigMap with the payload's OpenPGP signatures, found as --signature-store and --signature-config-map say")
-	s.StringVar(&f.policyFile, "policy", "", "file with the verification policy")
+	s.StringVar(&f.signaturesTo, "release-image-signature-to-dir", "", "directory for the ConfigMap with the payload's OpenPGP signatures")
+	s.BoolVar(&f.applySignature, "apply-release-image-signature", false, "add the payload's OpenPGP signatures to the cluster's ConfigMap of them")
+	s.StringVar(&f.toStream, "to-image-stream", "", "image stream that the cluster imports the release into")
+	s.StringVarP(&f.namespace, "namespace", "n", "", "namespace of --to-image-stream (default: the kubeconfig's)")
 	_ = cmd.RegisterFlagCompletionFunc("print-mirror-instructions", cobra.FixedCompletions([]string{mirror.InstructionsIDMS, mirror.InstructionsICSP, mirror.InstructionsNone}, cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.MarkFlagDirname("to-dir")
 	_ = cmd.MarkFlagDirname("from-dir")
 	_ = cmd.MarkFlagDirname("release-image-signature-to-dir")
+	f.cluster.add(cmd)
 	f.trust.add(cmd)
-	f.claims.add(cmd)
 	f.out.addFlag(cmd)
 }
 
@@ -128,14 +139,17 @@ func (f *mirrorFlags) check(args []string) error {
 	if f.from == "" && f.fromDir == "" && f.fromArchive == "" {
 		problems = append(problems, errors.New("name a payload, or files to read it from by --from-dir or --from-archive"))
 	}
+	if strings.HasPrefix(f.to, "file:") {
+		problems = append(problems, fmt.Errorf("--to: %q is no repository; a directory is named by --to-dir, a tar file by --to-archive", f.to))
+	}
 	targets := 0
-	for _, t := range []string{f.to, f.toDir, f.toArchive} {
+	for _, t := range []string{f.to, f.toDir, f.toArchive, f.toStream} {
 		if t != "" {
 			targets++
 		}
 	}
 	if targets != 1 {
-		problems = append(problems, errors.New("say where to copy to, by one of --to, --to-dir and --to-archive"))
+		problems = append(problems, errors.New("say where to copy to, by one of --to, --to-dir, --to-archive and --to-image-stream"))
 	}
 	if f.toRelease != "" && (f.to == "" || f.skipRelease) {
 		problems = append(problems, errors.New("--to-release-image needs --to, and excludes --skip-release-image"))
@@ -145,8 +159,8 @@ func (f *mirrorFlags) check(args []string) error {
 	default:
 		problems = append(problems, fmt.Errorf("--print-mirror-instructions: %q is none of idms, icsp, none", f.instructions))
 	}
-	if f.signaturesTo != "" && len(f.claims.stores)+len(f.claims.configMaps) == 0 {
-		problems = append(problems, errors.New("--release-image-signature-to-dir needs --signature-store or --signature-config-map, where the signatures are"))
+	if f.toStream != "" && (f.fromDir != "" || f.fromArchive != "" || f.mapping) {
+		problems = append(problems, errors.New("--to-image-stream takes a payload in a registry, and excludes --from-dir, --from-archive and --to-mirror"))
 	}
 	problems = append(problems, f.checkSize())
 	if err := errors.Join(problems...); err != nil {
@@ -193,7 +207,11 @@ func runReleaseMirror(ctx context.Context, a *app, f *mirrorFlags) error {
 		}
 		o.Platform = platform
 	}
-	image, err := a.findPayload(ctx, f.named())
+	named, err := f.cluster.payload(ctx, f.named())
+	if err != nil {
+		return err
+	}
+	image, err := a.findPayload(ctx, named)
 	if err != nil {
 		return err
 	}
@@ -207,29 +225,43 @@ func runReleaseMirror(ctx context.Context, a *app, f *mirrorFlags) error {
 			return err
 		}
 	}
-	closeTarget, err := f.openTarget(ctx, a, &o)
-	if err != nil {
-		return err
-	}
-	r, err := a.watchMirror(ctx, o)
-	if closeErr := closeTarget(); err == nil {
-		err = closeErr
-	}
+	r, err := f.copy(ctx, a, o)
 	if err != nil {
 		return err
 	}
 	var signatures []string
-	if f.signaturesTo != "" && !o.DryRun {
-		if signatures, err = f.writeSignatures(ctx, a, r.Digest); err != nil {
+	if !o.DryRun {
+		if signatures, err = f.keepSignatures(ctx, a, r); err != nil {
 			return err
 		}
 	}
 	return f.print(a, r, signatures)
 }
 
+// copy copies the release, or has a cluster import it.
+func (f *mirrorFlags) copy(ctx context.Context, a *app, o mirror.Options) (*mirror.Result, error) {
+	if f.toStream != "" {
+		config, namespace, err := f.cluster.config()
+		if err != nil {
+			return nil, err
+		}
+		stream := mirror.ImageStream{Config: config, Namespace: cmp.Or(f.namespace, namespace), Name: f.toStream}
+		return a.watchMirror(o.Progress, func() (*mirror.Result, error) { return mirror.Import(ctx, o, stream) })
+	}
+	closeTarget, err := f.openTarget(ctx, a, &o)
+	if err != nil {
+		return nil, err
+	}
+	r, err := a.watchMirror(o.Progress, func() (*mirror.Result, error) { return mirror.Run(ctx, o) })
+	if closeErr := closeTarget(); err == nil {
+		err = closeErr
+	}
+	return r, err
+}
+
 // verifier refuses what the policy refuses.
 func (f *mirrorFlags) verifier(ctx context.Context, a *app, image *payloadImage) (func(context.Context, mirror.Subject) error, error) {
-	p, err := a.openPolicy(ctx, f.policyFile, &f.trust, &f.claims)
+	p, err := f.trust.open(ctx, a)
 	if err != nil {
 		return nil, err
 	}
@@ -305,124 +337,4 @@ func (a *app) targetRegistry(ctx context.Context, to string) (*oci.Registry, err
 	host, _, _ := strings.Cut(to, "/")
 	registry, err := oci.NewRegistry(host+"/mirror", "", append(opts, oci.WithMirrors(nil))...)
 	return registry, usage(err)
-}
-
-// watchMirror runs the copy and shows how far it is.
-func (a *app) watchMirror(ctx context.Context, o mirror.Options) (*mirror.Result, error) {
-	p := a.slowProgress("mirror")
-	done := make(chan struct{})
-	watched := make(chan struct{})
-	go func() {
-		defer close(watched)
-		ticker := time.NewTicker(sayEvery)
-		defer ticker.Stop()
-		var before int64
-		for {
-			select {
-			case <-done:
-				return
-			case <-ticker.C:
-			}
-			now := o.Progress.Bytes.Load()
-			p.say(fmt.Sprintf("%d of %d images, %s, %s/s", o.Progress.ImagesDone.Load(), o.Progress.Images.Load(), bytesOf(now), bytesOf(now-before)))
-			before = now
-		}
-	}()
-	r, err := mirror.Run(ctx, o)
-	close(done)
-	<-watched
-	p.done(err)
-	return r, err
-}
-
-// bytesOf writes a number of bytes for people.
-func bytesOf(n int64) string {
-	for _, unit := range []struct {
-		size int64
-		name string
-	}{{1e9, "GB"}, {1e6, "MB"}, {1e3, "kB"}} {
-		if n >= unit.size {
-			return fmt.Sprintf("%.1f %s", float64(n)/float64(unit.size), unit.name)
-		}
-	}
-	return fmt.Sprintf("%d B", n)
-}
-
-// writeSignatures keeps the payload's OpenPGP signatures in the file that oc
-// writes them to, as a ConfigMap that can be applied to a cluster.
-func (f *mirrorFlags) writeSignatures(ctx context.Context, a *app, payload string) ([]string, error) {
-	digest, err := v1.NewHash(payload)
-	if err != nil {
-		return nil, err
-	}
-	stores, err := f.claims.openStores(a)
-	if err != nil {
-		return nil, err
-	}
-	var messages [][]byte
-	for _, s := range stores {
-		found, err := s.Messages(ctx, digest)
-		if err != nil {
-			return nil, err
-		}
-		for _, m := range found {
-			messages = append(messages, m.Message)
-		}
-	}
-	if len(messages) == 0 {
-		return nil, fmt.Errorf("writing signatures of payload %s: no store has any", payload)
-	}
-	path := filepath.Join(f.signaturesTo, "signature-sha256-"+digest.Hex[:16]+".json")
-	if err := os.MkdirAll(f.signaturesTo, 0o755); err != nil {
-		return nil, err
-	}
-	_, err = openpgp.AddToConfigMap(path, digest, messages...)
-	return []string{path}, err
-}
-
-func (f *mirrorFlags) print(a *app, r *mirror.Result, signatures []string) error {
-	instructions, err := mirror.Instructions(f.instructions, r.Sources)
-	if err != nil {
-		return usage(err)
-	}
-	names := []string{}
-	for _, i := range r.Images {
-		names = append(names, i.To)
-	}
-	return f.out.print(a.Out, result{value: r, names: names, text: func(w io.Writer) {
-		if f.mapping {
-			for _, i := range r.Images {
-				fmt.Fprintf(w, "%s %s\n", i.From, i.To)
-			}
-			return
-		}
-		printMirror(w, r)
-		for _, s := range signatures {
-			fmt.Fprintf(w, "# Signatures are in %s\n", s)
-		}
-		if len(instructions) > 0 {
-			fmt.Fprintln(w)
-			_, _ = w.Write(instructions)
-		}
-	}})
-}
-
-func printMirror(w io.Writer, r *mirror.Result) {
-	done, companions, fresh := "Copied", 0, 0
-	if r.DryRun {
-		done = "Would copy"
-	}
-	for _, i := range r.Images {
-		if companions += i.CompanionsCopied; i.Status == mirror.StatusCopied {
-			fresh++
-		}
-	}
-	fmt.Fprintf(w, "# %s %s: %d of %d images, %d signatures and attestations, %s in %.1f s\n", done, r.Version, fresh, len(r.Images), companions, bytesOf(r.Bytes), r.Seconds)
-	fmt.Fprintf(w, "# Blobs: %d copied, %d mounted, %d there before\n", r.Blobs.Copied, r.Blobs.Mounted, r.Blobs.Present)
-	for _, k := range r.Kept {
-		fmt.Fprintf(w, "# Left as it is, for it has what the source has not (see --overwrite): %s\n", k)
-	}
-	if r.Target != "" {
-		fmt.Fprintf(w, "# Release image: %s\n# Digest: %s\n", r.Target, r.Digest)
-	}
 }

@@ -91,15 +91,16 @@ func TestMirrorFlagsThatAreWrong(t *testing.T) {
 		args []string
 		want []string
 	}{
-		"nothing":          {nil, []string{"name a payload", "--to-dir"}},
-		"two targets":      {[]string{"1.0.0", "--to", "a.example/b", "--to-dir", "c"}, []string{"one of"}},
-		"two sources":      {[]string{"--from-dir", "a", "--from-archive", "b", "--to", "a.example/b"}, []string{"exclude each other"}},
-		"a size alone":     {[]string{"1.0.0", "--to-dir", "a", "--max-archive-size", "1G"}, []string{"--to-archive"}},
-		"no size":          {[]string{"1.0.0", "--to-archive", "a", "--max-archive-size", "much"}, []string{`"much"`}},
-		"instructions":     {[]string{"1.0.0", "--to", "a.example/b", "--print-mirror-instructions", "itms"}, []string{`"itms"`}},
-		"no such layout":   {[]string{"--from-dir", "/nonexistent", "--to", "a.example/b"}, []string{"/nonexistent"}},
-		"no mirror file":   {[]string{"a.example/b:1", "--to", "a.example/c", "--idms-file", "/nonexistent"}, []string{"/nonexistent"}},
-		"signature stores": {[]string{"1.0.0", "--to", "a.example/b", "--release-image-signature-to-dir", "x"}, []string{"--signature-store"}},
+		"nothing":           {nil, []string{"name a payload", "--to-dir"}},
+		"two targets":       {[]string{"1.0.0", "--to", "a.example/b", "--to-dir", "c"}, []string{"one of"}},
+		"two sources":       {[]string{"--from-dir", "a", "--from-archive", "b", "--to", "a.example/b"}, []string{"exclude each other"}},
+		"a size alone":      {[]string{"1.0.0", "--to-dir", "a", "--max-archive-size", "1G"}, []string{"--to-archive"}},
+		"no size":           {[]string{"1.0.0", "--to-archive", "a", "--max-archive-size", "much"}, []string{`"much"`}},
+		"instructions":      {[]string{"1.0.0", "--to", "a.example/b", "--print-mirror-instructions", "itms"}, []string{`"itms"`}},
+		"no such layout":    {[]string{"--from-dir", "/nonexistent", "--to", "a.example/b"}, []string{"/nonexistent"}},
+		"no mirror file":    {[]string{"a.example/b:1", "--to", "a.example/c", "--idms-file", "/nonexistent"}, []string{"/nonexistent"}},
+		"a place of oc's":   {[]string{"1.0.0", "--to", "file://okd/release"}, []string{"--to-dir", "--to-archive"}},
+		"files to a stream": {[]string{"--from-dir", "a", "--to-image-stream", "b"}, []string{"--to-image-stream takes"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

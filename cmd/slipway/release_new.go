@@ -44,6 +44,8 @@ type releaseNewOptions struct {
 	keepList bool
 	docker   bool
 
+	mirror string
+
 	allowMissing  bool
 	skipManifests bool
 	lint          releaseLintOptions
@@ -64,10 +66,15 @@ level, with every image pinned by digest, in one layer on a base image. The same
 images under the same name give the same digest.
 
 What the payload is made of comes from one of --images, --from-lock, --from-dir,
---from-image-stream-file and --from-release; mapping files and NAME=PULLSPEC are laid
-over it. Components are read where they are and not copied. The payload goes to every
-place named by a --to flag. Without one, --images pushes it to the distribution's
-release repository, and all else prints the digest that it would have.
+--from-image-stream-file, --from-image-stream and --from-release; mapping files and
+NAME=PULLSPEC are laid over it. Components are read where they are and not copied,
+except with --mirror: then the payload names the copies, and its digest is another
+than that of the same components elsewhere, so that it needs signatures of its own.
+To move a release as it is, see "slipway release mirror".
+
+The payload goes to every place named by a --to flag. Without one, --images pushes it
+to the distribution's release repository, and all else prints the digest that it would
+have.
 
 SOURCE_DATE_EPOCH, in seconds since 1970, sets the time of everything in the image;
 the default is the second in the version's name.`,
@@ -75,6 +82,7 @@ the default is the second in the version's name.`,
   slipway release new --from-lock distro.lock --to-layout payload
   slipway release new -f stream.json --name 4.19.0-okd-scos.17 --to-image quay.io/me/release
   slipway release new --from-release quay.io/okd/scos-release:4.19.0-okd-scos.16 cli=quay.io/me/cli:fix --to-archive payload.tar
+  slipway release new --from-release PAYLOAD --name 4.19.0 --mirror quay.io/me/content --to-image quay.io/me/release
   slipway release new --from-dir components --to-image-base scratch --name 1.0.0 --to-dir out`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.changed = cmd.Flags().Changed
@@ -83,7 +91,7 @@ the default is the second in the version's name.`,
 		},
 	}
 	f := cmd.Flags()
-	o.inputs.addFlags(f)
+	o.inputs.addFlags(cmd)
 	f.StringVar(&o.stream, "stream", "nightly", "stream the version is named for, with --images and --from-lock")
 	f.StringVar(&o.name, "name", "", "version (default: <base>-0.<stream>-<now> of a distribution, that of --from-release, else 0.0.1-<now>)")
 	f.StringSliceVar(&o.previous, "previous", nil, "versions that may upgrade to this one")
@@ -98,6 +106,7 @@ the default is the second in the version's name.`,
 	f.StringVar(&o.base, "to-image-base", "", "image that the payload is put on, or scratch")
 	f.StringVar(&o.baseTag, "to-image-base-tag", "", "component that the payload is put on (default: the distribution's, that of --from-release, else cluster-version-operator)")
 	f.BoolVar(&o.keepList, "keep-manifest-list", false, "make a payload for every platform of the base, and an index of them")
+	f.StringVar(&o.mirror, "mirror", "", "copy the components to this repository, or template with ${component}, before the payload, and name them there")
 	f.BoolVar(&o.docker, "docker", false, "write Docker schema 2 media types in place of OCI's")
 	f.BoolVar(&o.allowMissing, "allow-missing-images", false, "leave images in manifests as they are when a component lists one that the payload lacks")
 	f.BoolVar(&o.skipManifests, "skip-manifest-check", false, "warn of what is wrong with manifests, and go on")
@@ -120,6 +129,9 @@ func runReleaseNew(ctx context.Context, a *app, o *releaseNewOptions) error {
 	if err == nil {
 		err = o.judge(a, n)
 	}
+	if err == nil && !o.dryRun && !o.outputs.none() {
+		err = n.mirror(ctx, progress)
+	}
 	if err == nil && !o.dryRun {
 		progress.say("writing")
 		err = o.outputs.write(ctx, a, n)
@@ -140,7 +152,7 @@ func (o *releaseNewOptions) check() error {
 		return err
 	}
 	_, lintErr := o.lint.options()
-	return usage(errors.Join(o.inputs.check(), o.outputs.check(), o.checkBase(), lintErr))
+	return usage(errors.Join(o.inputs.check(), o.outputs.check(), o.checkBase(), o.checkMirror(), lintErr))
 }
 
 func (o *releaseNewOptions) checkBase() error {
@@ -254,6 +266,9 @@ func (o *releaseNewOptions) options(ctx context.Context, a *app, in *gathered) (
 		return opts, err
 	}
 	if opts.Version, err = o.version(ctx, in, epoch); err != nil {
+		return opts, err
+	}
+	if err := o.relocate(ctx, a, in, &opts); err != nil {
 		return opts, err
 	}
 	if opts.Epoch = epoch; epoch.IsZero() {

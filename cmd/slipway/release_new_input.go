@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,13 +13,14 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/types"
-	"github.com/spf13/pflag"
+	"github.com/spf13/cobra"
 
 	"github.com/slipway-release/slipway/images"
 	"github.com/slipway-release/slipway/internal/oci"
 	"github.com/slipway-release/slipway/release"
 	"github.com/slipway-release/slipway/release/assemble"
 	"github.com/slipway-release/slipway/release/assemble/input"
+	"github.com/slipway-release/slipway/release/mirror"
 )
 
 const (
@@ -35,17 +37,24 @@ type newInputs struct {
 	lock          string
 	dir           string
 	stream        string
+	imageStream   string // of a cluster
+	namespace     string
+	cluster       clusterFlags
 	referenceMode string
 	payload       string
 	mappings      []string
 	overrides     []string
 }
 
-func (i *newInputs) addFlags(f *pflag.FlagSet) {
+func (i *newInputs) addFlags(cmd *cobra.Command) {
+	f := cmd.Flags()
 	f.StringVar(&i.images, "images", "", "file that slipway build wrote")
 	f.StringVar(&i.lock, "from-lock", "", "lock whose images slipway build built")
 	f.StringVar(&i.dir, "from-dir", "", "folder with a folder of manifests for each component, and an image-references for their images")
 	f.StringVarP(&i.stream, "from-image-stream-file", "f", "", "ImageStream in a file, on standard input (-) or at a URL")
+	f.StringVar(&i.imageStream, "from-image-stream", "", "ImageStream of the cluster of the kubeconfig")
+	f.StringVarP(&i.namespace, "namespace", "n", "", "namespace of --from-image-stream (default: the kubeconfig's)")
+	i.cluster.add(cmd)
 	f.StringVar(&i.referenceMode, "reference-mode", input.ReferencePublic, "which pull specs of an ImageStream to take: public or source")
 	f.StringVar(&i.payload, "from-release", "", "payload to start from, whose name, upgrades and metadata are kept")
 	f.StringArrayVar(&i.mappings, "mapping-file", nil, "file of NAME=PULLSPEC; may be given several times")
@@ -54,7 +63,7 @@ func (i *newInputs) addFlags(f *pflag.FlagSet) {
 func (i *newInputs) check() error {
 	var given []string
 	for flag, value := range map[string]string{
-		"--images": i.images, "--from-lock": i.lock, "--from-dir": i.dir, "--from-image-stream-file": i.stream, "--from-release": i.payload,
+		"--images": i.images, "--from-lock": i.lock, "--from-dir": i.dir, "--from-image-stream-file": i.stream, "--from-image-stream": i.imageStream, "--from-release": i.payload,
 	} {
 		if value != "" {
 			given = append(given, flag)
@@ -65,7 +74,9 @@ func (i *newInputs) check() error {
 	case len(given) > 1:
 		return fmt.Errorf("reading flags: %s each say what the payload is made of; give one", strings.Join(given, " and "))
 	case len(given) == 0 && len(i.mappings) == 0 && len(i.overrides) == 0:
-		return errors.New("reading flags: nothing says what the payload is made of; give --images, --from-lock, --from-dir, --from-image-stream-file, --from-release or NAME=PULLSPEC")
+		return errors.New("reading flags: nothing says what the payload is made of; give --images, --from-lock, --from-dir, --from-image-stream-file, --from-image-stream, --from-release or NAME=PULLSPEC")
+	case i.imageStream == "" && (i.namespace != "" || i.cluster.named()):
+		return errors.New("reading flags: --namespace, --kubeconfig and --context say where --from-image-stream is; give that as well")
 	case i.referenceMode != input.ReferencePublic && i.referenceMode != input.ReferenceSource:
 		return fmt.Errorf("reading --reference-mode: %q is neither public nor source", i.referenceMode)
 	}
@@ -81,6 +92,7 @@ type gathered struct {
 	prunes     bool   // whether this input prunes by default
 	payload    v1.Image
 	baseIndex  v1.ImageIndex
+	relocation *mirror.Relocation // of --mirror; else nil
 }
 
 // gather reads the inputs, lays the mappings over them, and pins every image.
@@ -115,11 +127,31 @@ func (i *newInputs) read(ctx context.Context, a *app, fetch input.Fetcher, exclu
 	case i.stream != "":
 		in.prunes = true
 		in.set, err = fetch.ImageStream(ctx, i.stream, i.referenceMode, exclude...)
+	case i.imageStream != "":
+		return i.readImageStream(ctx, exclude, in)
 	case i.payload != "":
 		return i.readPayload(ctx, a, in)
 	default:
 		in.set = &input.Set{}
 	}
+	return usage(err)
+}
+
+// readImageStream takes an ImageStream of a cluster.
+func (i *newInputs) readImageStream(ctx context.Context, exclude []string, in *gathered) error {
+	config, namespace, err := i.cluster.config()
+	if err != nil {
+		return err
+	}
+	data, err := input.ReadImageStream(ctx, config, cmp.Or(i.namespace, namespace), i.imageStream)
+	if errors.Is(err, input.ErrNoImageStream) {
+		return usage(err)
+	}
+	if err != nil {
+		return err
+	}
+	in.prunes = true
+	in.set, err = input.FromImageStream(data, i.referenceMode, exclude...)
 	return usage(err)
 }
 
@@ -171,8 +203,8 @@ func (i *newInputs) readPayload(ctx context.Context, a *app, in *gathered) error
 		return classifyAssembly(err)
 	}
 	p.Reference = opened.reference
-	if _, layout := opened.source.(*oci.Layout); layout {
-		in.sources.first = opened.source
+	if layout, ok := opened.source.(*oci.Layout); ok {
+		in.sources.first = layout
 	}
 	in.set, in.payload = input.FromPayload(p), opened.image
 	in.repository, err = assemble.RepositoryOf(opened.image, p)

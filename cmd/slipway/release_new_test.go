@@ -205,6 +205,10 @@ func TestReleaseNewRefuses(t *testing.T) {
 		"metadata":             {append(stream, "--metadata", "[]"), exitUsage, "--metadata"},
 		"both bases":           {append(stream, "--to-image-base", "x", "--to-image-base-tag", "y"), exitUsage, "give one"},
 		"claim without image":  {append(stream, "--to-signature", "x"), exitUsage, "--to-image"},
+		"mirror by mode":       {append(stream, "--mirror", "a.example/b", "--reference-mode", "source"), exitUsage, "give one"},
+		"mirror to a tag":      {append(stream, "--mirror", "a.example/b:x"), exitUsage, "without a tag"},
+		"mirror of the own":    {[]string{"--images", g.path("images.json"), "--mirror", "a.example/b"}, exitUsage, "slipway release mirror"},
+		"namespace of nothing": {append(stream, "-n", "okd"), exitUsage, "--from-image-stream"},
 		"reference mode":       {append(stream, "--reference-mode", "private"), exitUsage, "private"},
 		"a lock without build": {[]string{"--from-lock", lock, "--registry", g.server.Addr()}, exitUsage, "slipway build"},
 		"no such lock":         {[]string{"--from-lock", lock + "x"}, exitUsage, "slipway lock"},
@@ -270,6 +274,20 @@ func tinyDistribution(t *testing.T) string {
 		}
 	}
 	return dir
+}
+
+// signedTiny is a small distribution with a signed payload in the registry of a state
+// directory.
+func signedTiny(t *testing.T) (distro, state, version string) {
+	t.Helper()
+	distro, state, version = tinyDistribution(t), t.TempDir(), "1.2.3-0.nightly-2026-11-20-101500"
+	built := filepath.Join(state, "images.json")
+	for _, args := range [][]string{
+		{"lock"}, {"build", "--images-file", built}, {"release", "new", "--images", built, "--name", version}, {"sign", version},
+	} {
+		mustRun(t, state, append(args, "--distro", distro)...)
+	}
+	return distro, state, version
 }
 
 // From a lock to a signed payload, and from its provenance to the same bytes again.

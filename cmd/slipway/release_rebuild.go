@@ -13,6 +13,7 @@ import (
 	"github.com/slipway-release/slipway/images"
 	"github.com/slipway-release/slipway/internal/oci"
 	"github.com/slipway-release/slipway/internal/oci/registryserver"
+	"github.com/slipway-release/slipway/internal/progress"
 	"github.com/slipway-release/slipway/release/assemble/rebuild"
 	"github.com/slipway-release/slipway/release/sign"
 )
@@ -65,8 +66,8 @@ func (a *app) rebuild(ctx context.Context, named string, components bool) (*rebu
 		return nil, err
 	}
 	from := &sources{app: a}
-	if _, layout := opened.source.(*oci.Layout); layout {
-		from.first = opened.source
+	if layout, ok := opened.source.(*oci.Layout); ok {
+		from.first = layout
 	}
 	original := rebuild.Original{Image: opened.image}
 	if opened.list.Hex != "" {
@@ -143,7 +144,7 @@ func (a *app) buildAgain(ctx context.Context, locked []byte) (map[string]string,
 	display := a.newDisplay()
 	item := display.Start("build")
 	results, err := images.Build(ctx, d.Components, lock, images.BuildOptions{
-		Registry: registry, Cache: filepath.Join(dir, "images"), Self: self, Progress: imagesProgress{item},
+		Registry: registry, Cache: filepath.Join(dir, "images"), Self: self, Progress: progress.Steps{Item: item},
 	})
 	finish(item, err)
 	display.Close()

@@ -14,6 +14,7 @@ import (
 
 	"github.com/slipway-release/slipway/internal/oci"
 	"github.com/slipway-release/slipway/release/manifests"
+	"github.com/slipway-release/slipway/release/mirror"
 )
 
 // sources reads and stores images wherever their references say, with one
@@ -23,7 +24,11 @@ type sources struct {
 	app *app
 	// first is asked before any registry, for images by digest; may be nil. It is
 	// the layout that a payload was read from.
-	first imageSource
+	first *oci.Layout
+
+	// moved are references that --mirror gives to images which are copied later, and
+	// where they are until then.
+	moved map[string]string
 
 	mu    sync.Mutex
 	own   *world
@@ -76,8 +81,16 @@ func (s *sources) of(ctx context.Context, ref string) (*oci.Registry, error) {
 	return r, nil
 }
 
-// reader returns what to read a reference from.
-func (s *sources) reader(ctx context.Context, ref string) (imageSource, error) {
+// reader returns what to read an image from, and its reference there.
+func (s *sources) reader(ctx context.Context, ref string) (mirror.Source, string, error) {
+	if from, ok := s.moved[ref]; ok {
+		ref = from
+	}
+	r, err := s.readerOf(ctx, ref)
+	return r, ref, err
+}
+
+func (s *sources) readerOf(ctx context.Context, ref string) (mirror.Source, error) {
 	if s.first != nil && strings.Contains(ref, "@") {
 		_, err := s.first.Descriptor(ctx, ref)
 		if err == nil {
@@ -92,7 +105,7 @@ func (s *sources) reader(ctx context.Context, ref string) (imageSource, error) {
 
 // Descriptor resolves a reference.
 func (s *sources) Descriptor(ctx context.Context, ref string) (v1.Descriptor, error) {
-	r, err := s.reader(ctx, ref)
+	r, ref, err := s.reader(ctx, ref)
 	if err != nil {
 		return v1.Descriptor{}, err
 	}
@@ -101,7 +114,7 @@ func (s *sources) Descriptor(ctx context.Context, ref string) (v1.Descriptor, er
 
 // Image reads an image.
 func (s *sources) Image(ctx context.Context, ref string) (v1.Image, error) {
-	r, err := s.reader(ctx, ref)
+	r, ref, err := s.reader(ctx, ref)
 	if err != nil {
 		return nil, err
 	}
@@ -110,7 +123,7 @@ func (s *sources) Image(ctx context.Context, ref string) (v1.Image, error) {
 
 // Index reads a multi-platform index.
 func (s *sources) Index(ctx context.Context, ref string) (v1.ImageIndex, error) {
-	r, err := s.reader(ctx, ref)
+	r, ref, err := s.reader(ctx, ref)
 	if err != nil {
 		return nil, err
 	}

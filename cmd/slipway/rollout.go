@@ -129,13 +129,6 @@ func printLevels(w io.Writer, plan *rollout.Plan) {
 	}
 }
 
-// unthrottled lets a client ask as much at once as the API server's own fairness
-// allows, in place of a limit that is meant for many small clients.
-func unthrottled(config *rest.Config) *rest.Config {
-	config.QPS, config.Burst = 100, 200
-	return config
-}
-
 // restConfig reaches a cluster by the name slipway gave it or by kubeconfig.
 func (a *app) restConfig(w *world, kubeconfig, clusterName string) (*rest.Config, error) {
 	path, err := a.kubeconfigPath(w, kubeconfig, clusterName)
@@ -146,5 +139,5 @@ func (a *app) restConfig(w *world, kubeconfig, clusterName string) (*rest.Config
 	if err != nil {
 		return nil, usage(fmt.Errorf("reading kubeconfig %q: %w", path, err))
 	}
-	return unthrottled(config), nil
+	return rollout.Unthrottled(config), nil
 }

@@ -50,9 +50,9 @@ one; KUBECONFIG names a cluster.`,
 		&cobra.Group{ID: "look", Title: "Looking at what there is:"},
 	)
 	for group, commands := range map[string][]*cobra.Command{
-		"run":   {newNightly(a), newPipeline(a)},
+		"run":   {newNightly(a), newController(a), newUpgradeCheck(a), newPipeline(a), newServe(a)},
 		"stage": {newLock(a), newBuild(a), newRelease(a), newSign(a), newVerify(a), newAttest(a), newCluster(a), newRollout(a), newTest(a), newUpgradeTest(a), newStream(a), newChannel(a), newReport(a)},
-		"look":  {newGraph(a), newEvidence(a), newRegistry(a), newHost(a), newVersion(a)},
+		"look":  {newGraph(a), newPath(a), newEvidence(a), newRegistry(a), newHost(a), newVersion(a)},
 	} {
 		for _, c := range commands {
 			c.GroupID = group
@@ -60,5 +60,6 @@ one; KUBECONFIG names a cluster.`,
 		}
 	}
 	root.AddCommand(newDocs(a))
+	a.completeNames(root)
 	return root
 }

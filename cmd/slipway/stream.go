@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -17,8 +18,10 @@ import (
 )
 
 func newStream(a *app) *cobra.Command {
-	cmd := &cobra.Command{Use: "stream", Short: "Decide about payloads and list those of a stream"}
-	cmd.AddCommand(newStreamDecide(a), newStreamList(a), newStreamSource(a))
+	cmd := &cobra.Command{Use: "stream", Short: "Cut payloads, decide about them and list those of a stream"}
+	cmd.AddCommand(newStreamDecide(a), newStreamList(a), newStreamShow(a), newStreamWatch(a), newStreamCut(a), newStreamPrune(a), newStreamSource(a))
+	cmd.AddCommand(newStreamVerdict(a, "accept", streams.Accepted), newStreamVerdict(a, "reject", streams.Rejected))
+	cmd.AddCommand(newStreamPin(a, true), newStreamPin(a, false), newStreamFreeze(a, true), newStreamFreeze(a, false))
 	return cmd
 }
 
@@ -57,8 +60,10 @@ func (d decisions) Decision(ctx context.Context, reference string) (streams.Outc
 	return v.Verdict, nil
 }
 
+const declarationHelp = "JSON file with the declaration of the stream that counts (default: what distro.yaml declares now)"
+
 func newStreamDecide(a *app) *cobra.Command {
-	var stream, verdictFile, resultFile string
+	var stream, declaration, verdictFile, resultFile string
 	var dryRun bool
 	var out output
 	cmd := &cobra.Command{
@@ -66,7 +71,8 @@ func newStreamDecide(a *app) *cobra.Command {
 		Short: "Decide about a payload from the evidence attached to it",
 		Long: `Decide about a payload: the stream's policy applied to the evidence attached to
 the payload's digest. Evidence whose signature does not verify counts as missing.
-The decision becomes evidence itself. Exit code: 0 Accepted, 1 Rejected,
+The policy is that of distro.yaml as it is now, or of --declaration, to which the
+controller hands the rules that the payload was cut under. The decision becomes evidence itself. Exit code: 0 Accepted, 1 Rejected,
 4 Inconclusive.`,
 		Example: "  slipway stream decide sha256:… --stream nightly",
 		Args:    cobra.ExactArgs(1),
@@ -74,7 +80,7 @@ The decision becomes evidence itself. Exit code: 0 Accepted, 1 Rejected,
 			if err := out.check(); err != nil {
 				return err
 			}
-			v, err := a.decide(cmd.Context(), args[0], stream, dryRun)
+			v, err := a.decide(cmd.Context(), args[0], stream, declaration, dryRun)
 			if err != nil {
 				return err
 			}
@@ -89,6 +95,7 @@ The decision becomes evidence itself. Exit code: 0 Accepted, 1 Rejected,
 	}
 	f := cmd.Flags()
 	f.StringVar(&stream, "stream", "nightly", "stream whose policy applies")
+	f.StringVar(&declaration, "declaration", "", declarationHelp)
 	f.StringVar(&verdictFile, "verdict-file", "", "write the verdict to this file")
 	f.StringVar(&resultFile, "result-file", "", "write the verdict with its reasons to this file, as JSON")
 	f.BoolVar(&dryRun, "dry-run", false, "attach nothing")
@@ -122,13 +129,13 @@ func verdictError(v streams.Verdict) error {
 }
 
 // decide applies the stream's policy and attaches the decision.
-func (a *app) decide(ctx context.Context, reference, stream string, dryRun bool) (streams.Verdict, error) {
+func (a *app) decide(ctx context.Context, reference, stream, declaration string, dryRun bool) (streams.Verdict, error) {
 	var none streams.Verdict
 	w, err := a.open(ctx)
 	if err != nil {
 		return none, err
 	}
-	policy, err := w.policy(stream)
+	policy, err := w.declaredPolicy(declaration, stream)
 	if err != nil {
 		return none, err
 	}
@@ -144,7 +151,14 @@ func (a *app) decide(ctx context.Context, reference, stream string, dryRun bool)
 	if err != nil {
 		return none, err
 	}
+	by, err := handDecision(ctx, w, verifier, p.Reference)
+	if err != nil {
+		return none, err
+	}
 	v := streams.Decide(policy, results)
+	if by != nil {
+		return by.Verdict, nil // what a person decided is not undone by counting
+	}
 	if dryRun {
 		return v, nil
 	}
@@ -163,10 +177,28 @@ func (w *world) policy(stream string) (streams.Policy, error) {
 		return streams.Policy{}, usage(fmt.Errorf("choosing stream %q: distribution %q has no such stream", stream, w.distro.Name))
 	}
 	policy := streams.Policy{Name: s.Name, Channels: s.Channels, Blocking: s.Checks.Blocking, Informing: s.Checks.Informing, Upgrade: map[string]streams.UpgradePolicy{}}
+	for name, c := range s.Checks.Pipelines {
+		if c.None == "reject" {
+			policy.RejectSkipped = append(policy.RejectSkipped, name)
+		}
+	}
+	slices.Sort(policy.RejectSkipped)
 	for name, p := range s.Upgrade.Profiles {
-		policy.Upgrade[name] = streams.UpgradePolicy{APIGap: streams.Tolerance(p.APIGap), ServiceGap: streams.Tolerance(p.ServiceGap), DNSGap: streams.Tolerance(p.DNSGap)}
+		u := streams.UpgradePolicy{Gaps: tolerances(p.AllGaps()), Rules: tolerances(p.Findings.Rules)}
+		for _, e := range p.Findings.Exceptions {
+			u.Exceptions = append(u.Exceptions, streams.Exception(e))
+		}
+		policy.Upgrade[name] = u
 	}
 	return policy, nil
+}
+
+func tolerances(words map[string]string) map[string]streams.Tolerance {
+	out := map[string]streams.Tolerance{}
+	for name, word := range words {
+		out[name] = streams.Tolerance(word)
+	}
+	return out
 }
 
 // checkResults turns the evidence about a payload into results of checks.
@@ -199,7 +231,8 @@ func checkResults(ctx context.Context, w *world, verifier *sign.Verifier, p *rel
 		}
 		results = append(results, streams.EvaluateUpgrade("upgrade", policy.Upgrade[u.Profile], u.Upgrade))
 	}
-	return results, nil
+	own, err := ownResults(ctx, w, verifier, p.Reference)
+	return append(results, own...), err
 }
 
 // upgradeEvidence is what a decision reads of an upgrade result's predicate.
@@ -227,72 +260,6 @@ func testOutcome(t sign.TestResult) (streams.Result, error) {
 		return streams.Result{Check: "conformance", Status: streams.Passed, Detail: fmt.Sprintf("%d of %d expected specs passed", specs.Passed, specs.Expected)}, nil
 	}
 	return streams.Result{Check: "conformance", Status: streams.Failed, Detail: shortfall(specs)}, nil
-}
-
-// streamRelease is one line of `stream list`.
-type streamRelease struct {
-	Version   string          `json:"version"`
-	Reference string          `json:"reference"`
-	Verdict   streams.Outcome `json:"verdict,omitempty"`
-}
-
-func newStreamList(a *app) *cobra.Command {
-	var out output
-	cmd := &cobra.Command{
-		Use:     "list STREAM",
-		Short:   "List the payloads of a stream with their verdicts, newest first",
-		Example: "  slipway stream list nightly -o json",
-		Args:    cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := out.check(); err != nil {
-				return err
-			}
-			w, err := a.open(cmd.Context())
-			if err != nil {
-				return err
-			}
-			list, err := a.streamReleases(cmd.Context(), w, args[0])
-			if err != nil {
-				return err
-			}
-			r := result{value: list, text: func(out io.Writer) {
-				for _, l := range list {
-					fmt.Fprintf(out, "%-48s %-13s %s\n", l.Version, l.Verdict, l.Reference)
-				}
-			}}
-			for _, l := range list {
-				r.names = append(r.names, l.Version)
-			}
-			return out.print(a.Out, r)
-		},
-	}
-	out.addFlag(cmd)
-	return cmd
-}
-
-func (a *app) streamReleases(ctx context.Context, w *world, stream string) ([]streamRelease, error) {
-	h, err := a.judgedHistory(w)
-	if err != nil {
-		return nil, err
-	}
-	versions, err := h.Versions(ctx, stream)
-	if err != nil {
-		return nil, err
-	}
-	list := []streamRelease{}
-	for _, v := range versions {
-		digest, err := w.registry.Resolve(ctx, w.releases()+":"+v.Tag())
-		if err != nil {
-			return nil, err
-		}
-		ref := w.releases() + "@" + digest.String()
-		verdict, err := h.Decisions.Decision(ctx, ref)
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, streamRelease{v.String(), ref, verdict})
-	}
-	return list, nil
 }
 
 // writeResults writes a word and its JSON, where files for them are named.

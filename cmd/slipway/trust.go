@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"net/http"
 	"os"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -16,7 +15,6 @@ import (
 	"github.com/slipway-release/slipway/internal/state"
 	"github.com/slipway-release/slipway/release/sign"
 	"github.com/slipway-release/slipway/release/sign/openpgp"
-	"github.com/slipway-release/slipway/release/sign/policy"
 )
 
 // keySource finds keys that are given by reference.
@@ -164,47 +162,6 @@ func (c *claimFlags) openStores(a *app) ([]openpgp.Store, error) {
 		stores = append(stores, store)
 	}
 	return stores, nil
-}
-
-// openPolicy returns the policy in a file, or the one that the flags make.
-func (a *app) openPolicy(ctx context.Context, path string, trust *trustFlags, claims *claimFlags) (*policy.Policy, error) {
-	stores, err := claims.openStores(a)
-	if err != nil {
-		return nil, err
-	}
-	if path != "" {
-		if trust.any() || len(claims.keyrings) > 0 {
-			return nil, usage(errors.New("verifying by --policy: the policy says whom to trust; leave out --key, --certificate-identity and --openpgp-keyring"))
-		}
-		client, err := a.httpClient()
-		if err != nil {
-			return nil, err
-		}
-		p, err := policy.Load(ctx, path, policy.Options{Keys: a.keySource(), Client: client})
-		if err != nil {
-			return nil, usage(err)
-		}
-		p.AddStores(stores...)
-		return p, nil
-	}
-	keyring, err := claims.keyring()
-	if err != nil {
-		return nil, err
-	}
-	if keyring != nil && len(stores) == 0 {
-		return nil, usage(errors.New("verifying by --openpgp-keyring: say where signatures are, by --signature-store or --signature-config-map"))
-	}
-	keys, err := trust.open(ctx, a)
-	if err != nil {
-		return nil, err
-	}
-	if keys == nil && keyring == nil {
-		if keys, err = trust.openOr(ctx, a); err != nil {
-			return nil, err
-		}
-	}
-	p, err := policy.AnyOf(keys, keyring, slices.Clip(stores)...)
-	return p, usage(err)
 }
 
 // signerFlags say who signs.

@@ -11,22 +11,57 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/slipway-release/slipway/internal/cluster"
+	"github.com/slipway-release/slipway/internal/controlplane"
 	"github.com/slipway-release/slipway/internal/progress"
 	"github.com/slipway-release/slipway/release"
 	"github.com/slipway-release/slipway/release/rollout"
 )
 
-// routeFlags say along which payloads a cluster is upgraded.
+// routeFlags say along which payloads a cluster is upgraded, or what is changed at the
+// one that it is at.
 type routeFlags struct {
-	to       []string
-	abortAt  string
-	rollback bool
+	to          []string
+	abortAt     string
+	rollback    bool
+	reconfigure []string
+	rotate      bool
 }
 
 func (f *routeFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringSliceVar(&f.to, "to", nil, "payload to upgrade to; several are upgraded to one after the other")
 	cmd.Flags().StringVar(&f.abortAt, "abort-at", "", "give the last upgrade up when that share of its steps is done, such as 50%, and roll back")
 	cmd.Flags().BoolVar(&f.rollback, "rollback", false, "in the end, bring the cluster back to the payload it was at; without --to, to the one before its last upgrade")
+	cmd.Flags().StringArrayVar(&f.reconfigure, "reconfigure", nil, "in place of --to, change a control-plane flag: PART.FLAG=VALUE, or PART.FLAG- for the payload's own; may be repeated")
+	cmd.Flags().BoolVar(&f.rotate, "rotate-certificates", false, "in place of --to, renew the control planes' serving certificates")
+	for _, other := range []string{"to", "abort-at"} {
+		cmd.MarkFlagsMutuallyExclusive("reconfigure", other)
+		cmd.MarkFlagsMutuallyExclusive("rotate-certificates", other)
+	}
+	_ = cmd.RegisterFlagCompletionFunc("reconfigure", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+		var parts []string
+		for _, part := range controlplane.StaticPods {
+			parts = append(parts, part+".")
+		}
+		return parts, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
+	})
+}
+
+// reconfigurationHelp is what the help of commands with routeFlags says about them.
+const reconfigurationHelp = `With --reconfigure or --rotate-certificates the cluster stays at its payload. Its
+control planes are changed one at a time, in the way in which an upgrade does it. Such
+changes add up, and last until the next upgrade to a payload, also to the same one: the
+release is what counts.`
+
+// change is what --reconfigure and --rotate-certificates ask for, nil when neither was given.
+func (f routeFlags) change() (*controlplane.Change, error) {
+	if len(f.reconfigure) == 0 && !f.rotate {
+		return nil, nil
+	}
+	change, err := controlplane.ParseChange(f.reconfigure, f.rotate)
+	if err != nil {
+		return nil, usage(fmt.Errorf("reading --reconfigure: %w", err))
+	}
+	return &change, nil
 }
 
 // share is the value of --abort-at, 0 when it was not given.
@@ -61,8 +96,12 @@ func (a *app) prepareUpgrade(ctx context.Context, w *world, name string, f route
 	if err != nil {
 		return nil, err
 	}
-	if len(f.to) == 0 && (!f.rollback || abortAt > 0) {
-		return nil, usage(errors.New("upgrading: name a payload with --to, or ask for --rollback alone"))
+	change, err := f.change()
+	if err != nil {
+		return nil, err
+	}
+	if change == nil && len(f.to) == 0 && (!f.rollback || abortAt > 0) {
+		return nil, usage(errors.New("upgrading: name a payload with --to or a change with --reconfigure, or ask for --rollback alone"))
 	}
 	m, err := a.manager(ctx, w.state)
 	if err != nil {
@@ -76,9 +115,19 @@ func (a *app) prepareUpgrade(ctx context.Context, w *world, name string, f route
 	if err != nil {
 		return nil, err
 	}
-	u := &preparedUpgrade{cluster: c, config: unthrottled(config), route: rollout.Route{AbortAt: abortAt}}
+	u := &preparedUpgrade{cluster: c, config: rollout.Unthrottled(config), route: rollout.Route{AbortAt: abortAt}}
+	if change != nil {
+		at, err := rollout.At(ctx, u.config)
+		if errors.Is(err, rollout.ErrBetweenPayloads) {
+			return nil, usage(err)
+		}
+		if err != nil {
+			return nil, err
+		}
+		f.to = []string{at.Digest}
+	}
 	for _, to := range f.to {
-		hop, err := u.hop(ctx, a, w, to)
+		hop, err := u.hop(ctx, a, w, to, change)
 		if err != nil {
 			return nil, err
 		}
@@ -89,7 +138,7 @@ func (a *app) prepareUpgrade(ctx context.Context, w *world, name string, f route
 		if err != nil {
 			return nil, err
 		}
-		if u.route.Back, err = u.hop(ctx, a, w, back); err != nil {
+		if u.route.Back, err = u.hop(ctx, a, w, back, nil); err != nil {
 			return nil, err
 		}
 	}
@@ -104,8 +153,8 @@ func (u *preparedUpgrade) plannedTo() *release.Payload {
 	return u.route.Back.Payload
 }
 
-// hop reads a payload and plans the way to it.
-func (u *preparedUpgrade) hop(ctx context.Context, a *app, w *world, to string) (*rollout.Hop, error) {
+// hop reads a payload and plans the way to it, or a change at it.
+func (u *preparedUpgrade) hop(ctx context.Context, a *app, w *world, to string, change *controlplane.Change) (*rollout.Hop, error) {
 	p, err := a.payload(ctx, w, to)
 	if err != nil {
 		return nil, err
@@ -114,18 +163,25 @@ func (u *preparedUpgrade) hop(ctx context.Context, a *app, w *world, to string) 
 	if err != nil {
 		return nil, err
 	}
-	plan, err := rollout.PlanUpgrade(ctx, u.config, p)
+	hop := &rollout.Hop{Payload: p, Target: rollout.OnCluster(u.cluster, bits), Change: change}
+	plan, err := hop.Plan(ctx, u.config)
 	if err != nil {
 		return nil, err
 	}
 	u.plans = append(u.plans, plan)
-	return &rollout.Hop{Payload: p, Target: rollout.OnCluster(u.cluster, bits)}, nil
+	return hop, nil
+}
+
+// reconfigures says that the cluster stays at its payload. What is measured then says
+// nothing about upgrades to that, and is no evidence about it.
+func (u *preparedUpgrade) reconfigures() bool {
+	return len(u.route.Hops) > 0 && u.route.Hops[0].Change != nil
 }
 
 // origin is the digest of the payload to roll back to: where the cluster is now,
 // or, when that is only half done or nothing is upgraded to, where it was before.
 func (u *preparedUpgrade) origin(ctx context.Context) (string, error) {
-	if len(u.plans) > 0 && !u.plans[0].Resumes && u.plans[0].From.Digest != "" {
+	if len(u.plans) > 0 && (u.reconfigures() || !u.plans[0].Resumes) && u.plans[0].From.Digest != "" {
 		return u.plans[0].From.Digest, nil
 	}
 	before, err := rollout.Before(ctx, u.config)
@@ -141,22 +197,10 @@ func (u *preparedUpgrade) run(ctx context.Context, progress func(rollout.Event))
 
 // rolloutOn applies a payload's manifests to a cluster and waits for its nodes.
 func (a *app) rolloutOn(ctx context.Context, c *cluster.Cluster, p *release.Payload, item *progress.Item) error {
-	plan, err := rollout.PlanOf(p)
-	if err != nil {
+	if _, err := rollout.PlanOf(p); err != nil {
 		return rejected(err)
 	}
-	config, err := c.RestConfig()
-	if err != nil {
-		return err
-	}
-	opts := rollout.Options{Progress: showRollout(item)}
-	_, err = rollout.Apply(ctx, unthrottled(config), plan, opts)
-	if err == nil {
-		err = c.WaitReady(ctx)
-	}
-	if err == nil {
-		err = rollout.MarkNodes(ctx, config, p, opts)
-	}
+	err := rollout.Install(ctx, c, p, rollout.Options{Progress: showRollout(item)})
 	finish(item, err)
 	return stallIsRejection(err)
 }

@@ -12,19 +12,20 @@ import (
 	"github.com/spf13/cobra"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
 	"github.com/slipway-release/slipway/upgradetest"
 	"github.com/slipway-release/slipway/upgradetest/session"
 )
 
 type monitorOptions struct {
-	kubeconfig, kubeContext, artifacts string
-	image, server                      string
-	backends                           []string
-	duration                           time.Duration
-	probing                            upgradetest.Options
-	keep                               bool
-	out                                output
+	probedFlags
+	artifacts string
+	backends  []string
+	duration  time.Duration
+	probing   upgradetest.Options
+	keep      bool
+	out       output
 }
 
 func newUpgradeTestMonitor(a *app) *cobra.Command {
@@ -45,13 +46,10 @@ tester was ill or sent under 99.9 % of its samples, so that nothing can be said.
 		RunE:    func(cmd *cobra.Command, _ []string) error { return runMonitor(cmd.Context(), a, o) },
 	}
 	f := cmd.Flags()
-	f.StringVar(&o.kubeconfig, "kubeconfig", "", "kubeconfig of the cluster (default: KUBECONFIG, then ~/.kube/config)")
-	f.StringVar(&o.kubeContext, "context", "", "context of the kubeconfig")
+	o.probedFlags.add(cmd)
 	f.StringVar(&o.artifacts, "artifacts", "upgrade-test", "folder for samples and results")
 	f.StringSliceVar(&o.backends, "backends", nil, "what to probe: "+strings.Join(upgradetest.AllBackends(), ", ")+" (default: all that the images allow)")
 	f.DurationVar(&o.duration, "duration", 0, "how long to probe; 0 until it is interrupted")
-	f.StringVar(&o.image, "image", "", "image of agnhost, for the service")
-	f.StringVar(&o.server, "server-image", "", "image of slipway, for the TCP and stateful workloads and the pollers inside the cluster")
 	f.BoolVar(&o.keep, "keep", false, "leave the probed workloads in the cluster")
 	addProbingFlags(cmd, &o.probing)
 	_ = cmd.RegisterFlagCompletionFunc("backends", cobra.FixedCompletions(upgradetest.AllBackends(), cobra.ShellCompDirectiveNoFileComp))
@@ -68,16 +66,12 @@ func addProbingFlags(cmd *cobra.Command, o *upgradetest.Options) {
 }
 
 func runMonitor(ctx context.Context, a *app, o monitorOptions) error {
-	selected := upgradetest.Selection(o.backends)
-	problems := errors.Join(o.out.check(), usage(selected.Check()))
-	if problems == nil && len(selected) > 0 && selected.NeedsImages() && o.image == "" {
-		problems = usage(errors.New("reading --backends: those that are no part of the API run pods; name the image of agnhost by --image"))
+	if err := errors.Join(o.out.check(), usage(upgradetest.Selection(o.backends).Check())); err != nil {
+		return err
 	}
-	if problems != nil {
-		return problems
-	}
-	if len(selected) == 0 && o.image == "" {
-		selected = upgradetest.APIBackends()
+	selected, err := o.selection(o.backends)
+	if err != nil {
+		return err
 	}
 	config, err := kubeconfig(o.kubeconfig, o.kubeContext)
 	if err != nil {
@@ -132,13 +126,36 @@ func disruptionError(r upgradetest.Result) error {
 	return nil
 }
 
-// kubeconfig reads how to reach a cluster, as kubectl does.
-func kubeconfig(path, name string) (*rest.Config, error) {
+// kubeconfigOf finds how to reach a cluster, as kubectl does.
+func kubeconfigOf(path, name string) clientcmd.ClientConfig {
 	rules := clientcmd.NewDefaultClientConfigLoadingRules()
 	rules.ExplicitPath = path
-	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: name}).ClientConfig()
+	return clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: name})
+}
+
+func kubeconfig(path, name string) (*rest.Config, error) {
+	config, err := kubeconfigOf(path, name).ClientConfig()
 	if err != nil {
 		return nil, fmt.Errorf("reading the kubeconfig: %w", err)
 	}
 	return config, nil
+}
+
+// writeKubeconfig writes what is known about one cluster into a file of its own, for a
+// program that is told no context.
+func writeKubeconfig(file, path, name string) error {
+	raw, err := kubeconfigOf(path, name).RawConfig()
+	if err == nil {
+		if name != "" {
+			raw.CurrentContext = name
+		}
+		err = errors.Join(clientcmdapi.MinifyConfig(&raw), clientcmdapi.FlattenConfig(&raw))
+	}
+	if err == nil {
+		err = clientcmd.WriteToFile(raw, file) // for its owner alone
+	}
+	if err != nil {
+		return fmt.Errorf("reading the kubeconfig: %w", err)
+	}
+	return nil
 }

@@ -35,12 +35,13 @@ pod is evicted. Use a cluster that nobody needs.
 
 The exit code is 1 when an outage was missed or its bounds are wrong, 4 when the tester
 was ill, so that nothing can be said.`,
-		Example: "  slipway upgrade-test selftest\n  slipway upgrade-test selftest --cluster dev -o json",
+		Example: "  slipway upgrade-test selftest\n  slipway upgrade-test selftest --short\n  slipway upgrade-test selftest --cluster dev -o json",
 		Args:    cobra.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return runSelftest(cmd.Context(), a, o) },
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.cluster, "cluster", "", "cluster to upset as well")
+	f.BoolVar(&o.test.Short, "short", false, "without a cluster, only what a nightly does before it trusts the monitor: under ten seconds")
 	f.StringVar(&o.image, "image", "", "image of agnhost, of which a pod is evicted (default: the one its nodes hold)")
 	f.StringVar(&o.test.Dir, "artifacts", "", "folder for the recordings (default: they are not kept)")
 	f.Float64Var(&o.test.Hertz, "hertz", upgradetest.DefaultHertz, "probes per second and backend")
@@ -124,6 +125,18 @@ func selftestCluster(ctx context.Context, a *app, o selftestOptions) (selftest.R
 		}
 	}
 	return selftest.Cluster(ctx, t, o.test)
+}
+
+// selftestSummary is a self-test in one line.
+func selftestSummary(r selftest.Report) string {
+	missed, doubtful := r.Missed()
+	switch {
+	case len(missed) > 0:
+		return fmt.Sprintf("self-test of the monitor: %d of %d injections were missed or measured wrong: %v", len(missed), len(r.Injections), names(missed))
+	case len(doubtful) > 0:
+		return fmt.Sprintf("self-test of the monitor: the tester was ill during %v", names(doubtful))
+	}
+	return fmt.Sprintf("self-test of the monitor: %d injections, none missed", len(r.Injections))
 }
 
 func printSelftest(w io.Writer, r selftest.Report) {

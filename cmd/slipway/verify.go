@@ -15,9 +15,7 @@ import (
 )
 
 func newVerify(a *app) *cobra.Command {
-	var policyFile string
-	var trust trustFlags
-	var claims claimFlags
+	var v verification
 	var out output
 	cmd := &cobra.Command{
 		Use:   "verify PAYLOAD",
@@ -31,11 +29,17 @@ Nothing is believed but the keys: the payload may come from any registry, from a
 OCI layout or an archive (oci:DIR, oci-archive:FILE), and its OpenPGP signatures from
 a store or a ConfigMap. Nothing else is asked, so it works offline.
 
+With --trust-from it is verified as a cluster does that is at another payload: by the
+keyrings and stores in that payload's own verification ConfigMap, each keyring of which
+must have signed. The other payload is the one that is believed already, so it is named
+by digest; a payload never vouches for itself, nor for another image of its release.
+
 A refusal names every signature that was found and why it is not good, and everything
 that is missing.`,
 		Example: `  slipway verify 1.36.3-0.nightly-2026-11-20-101500
   slipway verify registry.example.com/skiff/release@sha256:… --key old.pub --key new.pub
   slipway verify oci:mirror --policy policy.yaml -o json
+  slipway verify quay.io/okd/scos-release:4.19.0-okd-scos.17 --trust-from "$(slipway release info -o jsonpath=.pullSpec)"
   slipway verify quay.io/okd/scos-release:4.19.0-okd-scos.16 --openpgp-keyring okd.asc --signature-store https://storage.googleapis.com/openshift-ci-release/releases/signatures/openshift/release`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -43,7 +47,7 @@ that is missing.`,
 				return err
 			}
 			ctx := cmd.Context()
-			p, err := a.openPolicy(ctx, policyFile, &trust, &claims)
+			p, err := v.open(ctx, a)
 			if err != nil {
 				return err
 			}
@@ -62,17 +66,11 @@ that is missing.`,
 			if err := out.print(a.Out, reportResult(report)); err != nil {
 				return err
 			}
-			if report.Verdict != policy.Accepted {
-				return rejected(fmt.Errorf("verifying payload %q: it is refused: %s", report.Reference, strings.Join(report.Problems, "; ")))
-			}
-			return nil
+			return refusal(report, "verifying payload")
 		},
 	}
 	a.addRegistryFlags(cmd)
-	trust.add(cmd)
-	claims.add(cmd)
-	cmd.Flags().StringVar(&policyFile, "policy", "", "file with the verification policy")
-	_ = cmd.MarkFlagFilename("policy", "yaml", "yml", "json")
+	v.add(cmd)
 	out.addFlag(cmd)
 	return cmd
 }
