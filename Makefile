@@ -1,4 +1,5 @@
-# make nightly   take the reference distribution from source to a tested, promoted payload
+# make nightly   take the reference distribution from source to a tested, promoted payload;
+#                PROFILE=ha upgrades three control planes and two workers in place of one node
 # make test      every test, with real clusters; make lint, make bench, make fuzz, make build
 SHELL := /bin/bash
 PROFILE ?= single
