@@ -219,9 +219,18 @@ func killInStages(t *testing.T, stateDir string) {
 		}
 	}
 	t.Logf("killed in %v", killed)
-	out, errs, code := slipway(t, stateDir, "nightly", "--profile", "single")
-	if code != 0 {
-		t.Fatalf("after the kills: exit %d\n%s\n%s", code, out, errs)
+	// A host that other work slows down proves nothing about a release, and says so. Then
+	// the next run is asked, as whoever runs nightlies would.
+	for attempt := 1; ; attempt++ {
+		out, errs, code := slipway(t, stateDir, "nightly", "--profile", "single")
+		if code == exitInconclusive && attempt < 3 {
+			t.Logf("after the kills: no verdict\n%s\n%s", out, errs)
+			continue
+		}
+		if code != exitDone {
+			t.Fatalf("after the kills: exit %d\n%s\n%s", code, out, errs)
+		}
+		return
 	}
 }
 
@@ -244,9 +253,10 @@ func killIn(t *testing.T, stateDir, stage string) bool {
 	for {
 		select {
 		case err := <-ended:
-			if err != nil {
+			if err != nil && cmd.ProcessState.ExitCode() != exitInconclusive {
 				t.Fatalf("the run ended before stage %s: %v\n%s", stage, err, output.String())
 			}
+			t.Logf("the run ended before stage %s\n%s", stage, output.String())
 			return false
 		case <-deadline:
 			_ = cmd.Process.Kill()
