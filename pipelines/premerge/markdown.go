@@ -78,7 +78,7 @@ func markdownFindings(w io.Writer, c *report.Check) {
 	if len(c.Static.Findings) == 0 {
 		return
 	}
-	fmt.Fprintf(w, "\n### Static check\n\nWithout %s that the base has too.\n\n| Level | Rule | Where | What |\n|---|---|---|---|\n", count(c.Static.Existing, "finding"))
+	fmt.Fprintf(w, "\n### Static check\n\nIn %.1f s%s.\n\n| Level | Rule | Where | What |\n|---|---|---|---|\n", c.Static.Seconds, leftOut(c))
 	for _, f := range c.Static.Findings {
 		fmt.Fprintf(w, "| %s | %s | %s | %s. %s |\n", f.Level, f.Rule, code(position(f.File, f.Line, f.Field)), escape(said(f)), escape(f.Fix))
 	}

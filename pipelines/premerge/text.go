@@ -94,7 +94,7 @@ func textFindings(w io.Writer, c *report.Check) {
 		fmt.Fprintf(w, "Static    nothing that the base does not have as well, in %.1f s\n", c.Static.Seconds)
 		return
 	}
-	fmt.Fprintf(w, "\nStatic check, in %.1f s, without %s that the base has too:\n", c.Static.Seconds, count(c.Static.Existing, "finding"))
+	fmt.Fprintf(w, "\nStatic check, in %.1f s%s:\n", c.Static.Seconds, leftOut(c))
 	for i, f := range c.Static.Findings {
 		if i == most {
 			fmt.Fprintf(w, "  and %d more\n", len(c.Static.Findings)-most)
@@ -102,6 +102,14 @@ func textFindings(w io.Writer, c *report.Check) {
 		}
 		fmt.Fprintf(w, "  %-7s %s\n          %s\n          %s\n", f.Level, f.Rule, said(f), position(f.File, f.Line, f.Field))
 	}
+}
+
+// leftOut says how many findings are not shown because the base has them too.
+func leftOut(c *report.Check) string {
+	if c.Static.Existing == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", without %s that the base has too", count(c.Static.Existing, "finding"))
 }
 
 func count(n int, what string) string {
