@@ -43,14 +43,16 @@ lint:
 	go vet ./...
 	go run $(STATICCHECK) ./...
 
-# Left alone, the fuzzer spends its time on making long inputs shorter.
+# As many targets side by side as there are processors, each with one worker. Left alone,
+# the fuzzer spends its time on making long inputs shorter.
 FUZZTIME ?= 1m
+FUZZ := go test -run ^$$ -parallel 1 -fuzztime $(FUZZTIME) -fuzzminimizetime 5s
 fuzz:
-	@set -e; for pkg in $$(go list ./...); do \
-	  for f in $$(go test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
-	    echo "$$pkg $$f"; go test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 5s $$pkg; \
-	  done; \
-	done
+	@set -e -o pipefail; for pkg in $$(go list ./...); do \
+	  go test -list '^Fuzz' $$pkg | sed -n "s|^Fuzz.*|$$pkg &|p"; \
+	done | xargs -P $$(nproc) -L 1 bash -c \
+	  'if out=$$($(FUZZ) -fuzz "^$$1\$$" "$$0" 2>&1); then echo "ok   $$0 $$1 $$(grep elapsed <<<"$$out" | tail -n 1)"; \
+	   else echo "$$out"; echo "FAIL $$0 $$1"; exit 1; fi'
 
 generate: build
 	rm -rf docs/commands && mkdir -p docs/commands
