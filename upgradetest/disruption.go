@@ -84,8 +84,9 @@ func (f *finder) open(o observation) {
 		r.beginMin, r.before = f.recent[n-1].start, f.recent[n-1].server
 	}
 	if o.class == Timeout {
-		// Had it begun later, this request would have been answered.
-		r.beginMax = min(o.end, o.start+r.ordinary)
+		// Had it begun later, this request would have been answered, on a host as busy
+		// as held allows for.
+		r.beginMax = min(o.end, o.start+2*r.ordinary)
 	}
 	f.run = r
 }

@@ -29,13 +29,13 @@
 //
 //   - it began after the last success before the run was sent, and before any of
 //     the failures was decided. A request that ran into its timeout was decided
-//     when it could have been answered at the speed of the successes before;
+//     when it could have been answered at half the speed of the successes before;
 //   - it ended after the last failed request was sent, and before the first answer
 //     that came after all failures were decided.
 //
 // The bounds of its length follow: atLeast is from the latest begin to the
 // earliest end, atMost from the earliest begin to the latest end. They are apart by
-// two intervals of the grid and the time of an ordinary answer at each edge.
+// two intervals of the grid and the time of two ordinary answers at each edge.
 //
 // A server that hangs and then goes on answers many requests at once. Those are
 // slow, not failed, yet all were pending together; so when an answer at the run's

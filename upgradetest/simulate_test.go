@@ -132,6 +132,26 @@ func TestBoundsContainTheOutage(t *testing.T) {
 	}
 }
 
+// TestSlowerAnswersAtTheEdges: a host that gets busy takes twice as long for an answer
+// from the hang on. The request that it caught must not be thought to have been due
+// before the hang began.
+func TestSlowerAnswersAtTheEdges(t *testing.T) {
+	asked := 0
+	backend := simulated{kind: "hang", from: 2001500 * time.Microsecond, length: 3998600 * time.Microsecond, latency: func() time.Duration {
+		if asked++; asked > 40 {
+			return 2 * time.Millisecond
+		}
+		return time.Millisecond
+	}}
+	b := simulate(t, backend, 50*time.Millisecond, 0, 10*time.Second, func() time.Duration { return 0 })
+	if len(b.Disruptions) != 1 {
+		t.Fatalf("disruptions %+v", b.Disruptions)
+	}
+	if d, truth := b.Disruptions[0], milliseconds(backend.length); d.AtLeastMs > truth || d.AtMostMs < truth {
+		t.Errorf("bounds [%v, %v] ms do not hold the true %v ms", d.AtLeastMs, d.AtMostMs, truth)
+	}
+}
+
 func TestShortHangIsSlowAndNoDisruption(t *testing.T) {
 	backend := simulated{kind: "hang", from: 2 * time.Second, length: 2 * time.Second, latency: func() time.Duration { return time.Millisecond }}
 	b := simulate(t, backend, 50*time.Millisecond, 0, 10*time.Second, func() time.Duration { return 0 })
