@@ -206,7 +206,7 @@ func (f *serveFlags) server(log *slog.Logger, dir string) (*updateserver.Server,
 		if err := f.payloads.checkData(); err != nil {
 			return nil, err
 		}
-		s.GraphData = &updateserver.GraphData{Dir: f.payloads.data, Current: refresher.Current}
+		s.GraphData = &updateserver.GraphData{Dir: f.payloads.data, Current: refresher.Current, Watch: f.watch, Log: log}
 	}
 	if f.tlsCert != "" {
 		config, err := updateserver.LoadTLS(f.tlsCert, f.tlsKey)

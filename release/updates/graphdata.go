@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"maps"
 	"net/http"
 	"os"
@@ -18,6 +19,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/klauspost/compress/gzip"
 
@@ -106,14 +108,21 @@ func pack(out io.Writer, files map[string][]byte) error {
 	return zipped.Close()
 }
 
-// GraphData serves a folder of graph-data at GET [/api/upgrades_info]/graph-data.
+// GraphData serves a folder of graph-data at GET [/api/upgrades_info]/graph-data. What was
+// packed last is served on while the folder cannot be understood.
 type GraphData struct {
 	Dir string
-	// Current is the edition that is served: the folder is packed anew with it.
+	// Current is the edition that is served: its versions stand in the archive.
 	Current func() *Edition
+	// Watch is how long what was packed is served without looking whether a file
+	// changed; 0 looks at each request.
+	Watch time.Duration
+	Log   *slog.Logger
 
 	mu     sync.Mutex
 	of     *Edition
+	stamp  string    // of the folder that was tried last
+	looked time.Time // at the folder
 	packed []byte
 	etag   string
 }
@@ -146,18 +155,37 @@ func (g *GraphData) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// archive is the folder as it is, or was when it was last understood.
 func (g *GraphData) archive() ([]byte, string, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if now := g.Current(); g.packed == nil || now != g.of {
-		data, err := PackGraphData(g.Dir, now.versions())
-		if err != nil {
-			return nil, "", err
-		}
-		sum := sha256.Sum256(data)
-		g.of, g.packed, g.etag = now, data, `"`+base64.RawURLEncoding.EncodeToString(sum[:18])+`"`
+	now := g.Current()
+	if g.packed != nil && now == g.of && time.Since(g.looked) < g.Watch {
+		return g.packed, g.etag, nil
+	}
+	// Taken before packing: a change in between is seen the next time.
+	stamp, err := graphdata.Stamp(os.DirFS(g.Dir))
+	if err == nil && (g.packed == nil || now != g.of || stamp != g.stamp) {
+		err = g.pack(now)
+	}
+	g.of, g.stamp, g.looked = now, stamp, time.Now()
+	if err != nil && g.packed == nil {
+		return nil, "", err
+	}
+	if err != nil && g.Log != nil {
+		g.Log.Error("the last good archive of graph-data is served on", "error", err)
 	}
 	return g.packed, g.etag, nil
+}
+
+func (g *GraphData) pack(now *Edition) error {
+	data, err := PackGraphData(g.Dir, now.versions())
+	if err != nil {
+		return err
+	}
+	sum := sha256.Sum256(data)
+	g.packed, g.etag = data, `"`+base64.RawURLEncoding.EncodeToString(sum[:18])+`"`
+	return nil
 }
 
 // versions are those of all architectures; none before the first edition.

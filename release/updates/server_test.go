@@ -284,6 +284,42 @@ func TestGraphData(t *testing.T) {
 	if again := ask(g, "/graph-data", "If-None-Match", resp.Header.Get("ETag")); again.StatusCode != 304 {
 		t.Error(again.Status)
 	}
+
+	// It is packed anew when a file changed, though the graph is the same; a folder that
+	// is broken leaves what was packed.
+	write := func(name, text string) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("blocked-edges/b.yaml", "to: 1.36.2\nfrom: .*\n")
+	two, err := updates.PackGraphData(dir, nil)
+	if err != nil || string(two) == string(one) {
+		t.Fatalf("another file makes the same archive: %v", err)
+	}
+	for _, change := range []string{"", "to: 1.36.2\nfroms: .*\n"} {
+		if change != "" {
+			write("blocked-edges/b.yaml", change)
+		}
+		for range 2 {
+			if got := content(t, ask(g, "/graph-data")); got != string(two) {
+				t.Errorf("after %q: %d bytes, want the %d of the last good folder", change, len(got), len(two))
+			}
+		}
+	}
+	lazy := &updates.GraphData{Dir: dir, Current: g.Current, Watch: time.Hour}
+	if resp := ask(lazy, "/graph-data"); resp.StatusCode != 500 {
+		t.Errorf("%s of a folder that was never understood", resp.Status)
+	}
+	write("blocked-edges/b.yaml", "to: 1.36.2\nfrom: .*\n")
+	for range 2 {
+		if got := content(t, ask(lazy, "/graph-data")); got != string(two) {
+			t.Errorf("%d bytes, want %d", len(got), len(two))
+		}
+		write("blocked-edges/c.yaml", "to: 1.36.3\nfrom: .*\n") // within the hour
+	}
+
 	if err := os.Symlink("/etc/passwd", filepath.Join(dir, "channels", "evil.yaml")); err != nil {
 		t.Fatal(err)
 	}
