@@ -26,6 +26,10 @@ import (
 const (
 	payloadJobs = 8  // requests side by side
 	payloadStep = 64 // payloads read before what is known is written down
+
+	// unreadShare is 1 in how many payloads a registry may fail to give: with more, it is
+	// taken to be down.
+	unreadShare = 10
 )
 
 // PayloadRegistry is where payloads are kept.
@@ -80,7 +84,7 @@ func (s *PayloadSource) Stamp(ctx context.Context) (string, error) {
 }
 
 // Snapshot implements Source. A registry or a folder that cannot be read is an error; a
-// payload that is broken is quarantined.
+// payload that is broken, or alone cannot be read, is quarantined.
 func (s *PayloadSource) Snapshot(ctx context.Context) (*graph.Snapshot, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -186,8 +190,9 @@ func (s *PayloadSource) learn(ctx context.Context, tagged map[v1.Hash]taggedImag
 		return err != nil || !ok
 	})
 	s.stored = s.stored && len(s.known) == before
+	unread := newPatience(len(tagged))
 	for some := range slices.Chunk(unknown, payloadStep) {
-		err := s.read(ctx, some)
+		err := s.read(ctx, some, unread)
 		s.save()
 		if err != nil {
 			return err
@@ -197,14 +202,37 @@ func (s *PayloadSource) learn(ctx context.Context, tagged map[v1.Hash]taggedImag
 	return nil
 }
 
+// patience is with a registry that fails to give some payloads. One damaged blob must not
+// keep clusters from what is declared about all other releases, such as a new block. What
+// was read before is kept, so that only a reading without that may offer less for it.
+type patience struct {
+	mu   sync.Mutex
+	left int
+}
+
+func newPatience(payloads int) *patience {
+	return &patience{left: min(max(1, payloads/unreadShare), payloads-1)}
+}
+
+// takes says whether one more failure is that of a payload and not of the registry.
+func (p *patience) takes() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.left--
+	return p.left >= 0
+}
+
 // read reads payloads and keeps what they say.
-func (s *PayloadSource) read(ctx context.Context, unknown []v1.Descriptor) error {
+func (s *PayloadSource) read(ctx context.Context, unknown []v1.Descriptor, unread *patience) error {
 	entries := make([]*payloadEntry, len(unknown))
 	group, limited := errgroup.WithContext(ctx)
 	group.SetLimit(payloadJobs)
 	for i, d := range unknown {
 		group.Go(func() error {
 			e, err := readPayload(limited, s.Registry, s.Repository, d)
+			if err != nil && limited.Err() == nil && unread.takes() {
+				e, err = payloadEntry{Broken: fmt.Sprintf("the registry fails to give it: %v", err), again: true}, nil
+			}
 			if err != nil {
 				return fmt.Errorf("reading payload %q: %w", s.Repository+"@"+d.Digest.String(), err)
 			}

@@ -2,6 +2,7 @@ package updates_test
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -256,6 +257,9 @@ func TestPayloadsFailClosed(t *testing.T) {
 	fails("no manifests", "500")
 	o.server.Heal()
 	o.push("4.16.4", payloadOf("4.16.4", "4.16.3").Image(t))
+	more := payloadOf("4.16.4", "4.16.3")
+	more.Architecture = "arm64"
+	o.push("4.16.4-arm64", more.Image(t))
 	for name, effect := range map[string]ocitest.Effect{"500": ocitest.Status(500), "cut": ocitest.CutAfter(100), "wrong bytes": ocitest.WrongBytes()} {
 		o.server.Inject(ocitest.Fault{On: ocitest.Match{Method: "GET", Kind: ocitest.Blob}, Do: effect})
 		fails("blobs: "+name, "reading payload")
@@ -297,6 +301,54 @@ func TestPayloadWithoutLayer(t *testing.T) {
 	}
 }
 
+// A payload that the registry alone fails to give is named and left out, whatever the
+// failure: what is declared about the others reaches clusters, and it is read as soon as
+// it can be.
+func TestPayloadThatCannotBeRead(t *testing.T) {
+	for name, effect := range map[string]ocitest.Effect{"500": ocitest.Status(500), "cut": ocitest.CutAfter(100), "wrong bytes": ocitest.WrongBytes()} {
+		for _, cold := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, cold %v", name, cold), func(t *testing.T) {
+				t.Parallel()
+				o := newOKD(t)
+				o.push("4.15.9", payloadOf("4.15.9").Image(t))
+				o.push("4.16.3", payloadOf("4.16.3", "4.15.9").Image(t))
+				s := o.source()
+				if !cold {
+					snapshot(t, s)
+				}
+				img := payloadOf("4.16.4", "4.16.3").Image(t)
+				pullSpec := o.push("4.16.4", img)
+				layers, err := img.Layers()
+				if err != nil {
+					t.Fatal(err)
+				}
+				damaged, err := layers[len(layers)-1].Digest()
+				if err != nil {
+					t.Fatal(err)
+				}
+				o.file("blocked-edges/a.yaml", "to: 4.16.3\nfrom: 4[.]15[.].*\n")
+				o.server.Inject(ocitest.Fault{On: ocitest.Match{Method: "GET", Kind: ocitest.Blob, Path: damaged.String()}, Do: effect})
+				for range 2 {
+					got := snapshot(t, s)
+					if diff := cmp.Diff([]string{"4.15.9", "4.16.3"}, shown(got.Graphs["amd64"])); diff != "" {
+						t.Error(diff)
+					}
+					if len(got.Quarantined) != 1 || got.Quarantined[0].Version != "4.16.4" || got.Quarantined[0].Payload != pullSpec {
+						t.Errorf("%+v, want %s", got.Quarantined, pullSpec)
+					}
+				}
+				o.server.Heal()
+				for after, s := range map[string]*updates.PayloadSource{"on": s, "after a restart": o.source()} {
+					got := snapshot(t, s)
+					if diff := cmp.Diff([]string{"4.15.9", "4.16.3", "4.16.4", "4.16.3>4.16.4"}, shown(got.Graphs["amd64"])); diff != "" || len(got.Quarantined) > 0 {
+						t.Errorf("%s: %s %v", after, diff, got.Quarantined)
+					}
+				}
+			})
+		}
+	}
+}
+
 // A source says that it changed when a tag or a file did.
 func TestPayloadStamp(t *testing.T) {
 	o := newOKD(t)
@@ -324,4 +376,59 @@ func TestPayloadStamp(t *testing.T) {
 	if seen[stamp()] {
 		t.Error("a new file changes nothing")
 	}
+}
+
+// A file of what payloads say is taken whole or not at all: what was read from it can be
+// offered, and a file that was altered never makes a source fail.
+func FuzzPayloadIndex(f *testing.F) {
+	const digest = "sha256:1111111111111111111111111111111111111111111111111111111111111111"
+	for _, entry := range []string{
+		`{"version":"4.16.3","arch":"amd64","previous":["4.15.9"],"next":["4.16.4"],"metadata":{"url":"https://example.com"},"created":"2026-11-20T00:00:00Z"}`,
+		`{"broken":"no metadata"}`, `{"not":"an artifact"}`, `{}`, `{"version":"x","arch":"amd64"}`,
+	} {
+		f.Add([]byte(`{"kind":"slipway-payloads/1","payloads":{"` + digest + `":` + entry + `}}`))
+	}
+	data, cache := f.TempDir(), filepath.Join(f.TempDir(), "payloads.json")
+	for name, text := range map[string]string{"version": "1.1.0\n", "channels/stable-4.16.yaml": "name: stable-4.16\nversions: [4.15.9, 4.16.3]\n"} {
+		path := filepath.Join(data, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			f.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			f.Fatal(err)
+		}
+	}
+	f.Fuzz(func(t *testing.T, index []byte) {
+		if err := os.WriteFile(cache, index, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		one := taggedRegistry{digest}
+		s, err := (&updates.PayloadSource{Registry: one, Repository: "example.com/release", Data: data, Cache: cache}).Snapshot(t.Context())
+		if err != nil {
+			return // what it says was not used, and the registry gives nothing else
+		}
+		if _, err := updates.NewEdition(s, nil, time.Now()); err != nil {
+			t.Errorf("it was read and cannot be served: %v", err)
+		}
+	})
+}
+
+// taggedRegistry has one tag, and nothing behind it.
+type taggedRegistry struct{ digest string }
+
+func (r taggedRegistry) Tags(context.Context, string) ([]string, error) {
+	return []string{"4.16.3"}, nil
+}
+
+func (r taggedRegistry) Descriptor(context.Context, string) (v1.Descriptor, error) {
+	hash, err := v1.NewHash(r.digest)
+	return v1.Descriptor{MediaType: types.OCIManifestSchema1, Digest: hash}, err
+}
+
+func (r taggedRegistry) Image(context.Context, string) (v1.Image, error) {
+	return nil, oci.ErrNotFound
+}
+
+func (r taggedRegistry) Index(context.Context, string) (v1.ImageIndex, error) {
+	return nil, oci.ErrNotFound
 }
