@@ -236,7 +236,7 @@ func (d *Data) Held(name string, versions []string) []string {
 }
 
 // FixedIn are the changes by which a risk ends before a version: that is written down
-// where it is declared, and what concerned later versions goes.
+// where it is declared, and what concerned later versions goes. Comments stay.
 func (d *Data) FixedIn(name, version string) (map[string][]byte, error) {
 	fixed, err := semver.Parse(version)
 	if err != nil {
@@ -248,7 +248,7 @@ func (d *Data) FixedIn(name, version string) (map[string][]byte, error) {
 			continue
 		}
 		r.FixedIn = version
-		if changes[r.file], err = r.Marshal(); err != nil {
+		if changes[r.file], err = withFixedIn[Risk](d.files[r.file], version, r.Marshal); err != nil {
 			return nil, err
 		}
 	}
@@ -262,7 +262,7 @@ func (d *Data) FixedIn(name, version string) (map[string][]byte, error) {
 			continue
 		}
 		b.FixedIn = version
-		if changes[b.file], err = b.Marshal(); err != nil {
+		if changes[b.file], err = withFixedIn[Block](d.files[b.file], version, b.Marshal); err != nil {
 			return nil, err
 		}
 	}

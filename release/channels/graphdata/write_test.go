@@ -112,6 +112,40 @@ func TestMarshalAndReadAgain(t *testing.T) {
 	}
 }
 
+// Saying in which version a risk is fixed changes one line and leaves the rest as people
+// wrote it, where that can be.
+func TestFixedInKeepsComments(t *testing.T) {
+	const rules = "url: https://example.com/1 # why\nname: Slow\nmessage: |-\n  It is\n  slow. # no comment\nmatchingRules:\n- type: Always # all\n"
+	for name, c := range map[string]struct{ file, before, want string }{
+		"a block":         {"blocked-edges/4.1.1-Slow.yaml", "# ours\nto: 4.1.1 # the first\nfrom: .* # all\n# more\n" + rules, "# ours\nto: 4.1.1 # the first\nfrom: .* # all\nfixedIn: 4.1.3\n# more\n" + rules},
+		"fixed already":   {"blocked-edges/4.1.1-Slow.yaml", "to: 4.1.1\nfrom: .*\n" + rules + "fixedIn: '4.1.2'   # once more\n", "to: 4.1.1\nfrom: .*\n" + rules + "fixedIn: 4.1.3 # once more\n"},
+		"to at the end":   {"blocked-edges/4.1.1-Slow.yaml", "from: .*\n" + rules + "to: 4.1.1", "from: .*\n" + rules + "to: 4.1.1\nfixedIn: 4.1.3\n"},
+		"other line ends": {"blocked-edges/4.1.1-Slow.yaml", strings.ReplaceAll("to: 4.1.1 # a\nfrom: .*\n"+rules, "\n", "\r\n"), strings.ReplaceAll("to: 4.1.1 # a\nfrom: .*\nfixedIn: 4.1.3\n"+rules, "\n", "\r\n")},
+		"a risk": {"risks/Slow.yaml", "# ours\n" + risk("Slow", ">=4.1.0", "# why from\nfrom: <4.1.0 # older\n"+always),
+			"# ours\n" + risk("Slow", ">=4.1.0", "# why from\nfrom: <4.1.0 # older\nfixedIn: 4.1.3\n"+always)},
+		// What cannot be changed by a line is written anew.
+		"a flow": {"blocked-edges/4.1.1-Slow.yaml", "{to: 4.1.1, from: .*, url: https://example.com/1, name: Slow, message: It is slow., matchingRules: [{type: Always}]} # x\n",
+			"to: 4.1.1\nfrom: .*\nfixedIn: 4.1.3\nurl: https://example.com/1\nname: Slow\nmessage: It is slow.\nmatchingRules:\n  - type: Always\n"},
+		"several lines": {"blocked-edges/4.1.1-Slow.yaml", "to: 4.1.1\nfrom: 4[.]0[.]1\n  |4[.]0[.]2\n" + strings.ReplaceAll(rules, " # all", ""),
+			"to: 4.1.1\nfrom: 4[.]0[.]1 |4[.]0[.]2\nfixedIn: 4.1.3\n" + strings.ReplaceAll(strings.ReplaceAll(strings.ReplaceAll(rules, " # all", ""), " # why", ""), "- type", "  - type")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := folder{c.file: c.before}.load(t)
+			changes, err := d.FixedIn("Slow", "4.1.3")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(c.want, string(changes[c.file])); diff != "" || len(changes) != 1 {
+				t.Error(diff)
+			}
+			again := folder{c.file: string(changes[c.file])}.load(t)
+			if more, err := again.FixedIn("Slow", "4.1.3"); err != nil || string(more[c.file]) != c.want {
+				t.Errorf("the second time: %q, %v", more[c.file], err)
+			}
+		})
+	}
+}
+
 func asJSON(t testing.TB, v any) string {
 	t.Helper()
 	data, err := json.MarshalIndent(v, "", " ")
