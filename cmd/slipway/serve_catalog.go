@@ -3,11 +3,15 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 
 	"github.com/spf13/cobra"
 
+	"github.com/slipway-release/slipway/internal/state"
+	"github.com/slipway-release/slipway/release/sign"
 	"github.com/slipway-release/slipway/release/streams"
 	updateserver "github.com/slipway-release/slipway/release/updates"
 	"github.com/slipway-release/slipway/release/updates/catalog"
@@ -34,7 +38,7 @@ func (f *catalogFlags) add(cmd *cobra.Command) {
 // addCatalog puts onto a server what the distribution's registry knows about releases. It
 // returns who keeps that up to date, to be run as long as the server is.
 func (a *app) addCatalog(w *world, f *catalogFlags, log *slog.Logger, s *updateserver.Server) (*catalog.Keeper, error) {
-	verifier, err := a.verifier(w.state)
+	verifier, err := a.reader(w.state, log)
 	if err != nil {
 		return nil, err
 	}
@@ -53,6 +57,13 @@ func (a *app) addCatalog(w *world, f *catalogFlags, log *slog.Logger, s *updates
 	keeper := catalog.NewKeeper(sources, catalog.Options{
 		Report: func(err error) { log.Error("releases could not be read; pages show what was read last", "error", err) },
 	})
+	if s.Write != nil { // whoever changed something finds it on the pages
+		refresh := s.Write.Refresh
+		s.Write.Refresh = func(ctx context.Context) error {
+			defer keeper.Trigger()
+			return refresh(ctx)
+		}
+	}
 	if err := s.Metrics.Add(catalog.Metrics{Catalog: keeper.Catalog}); err != nil {
 		return nil, err
 	}
@@ -60,6 +71,57 @@ func (a *app) addCatalog(w *world, f *catalogFlags, log *slog.Logger, s *updates
 	s.API = (&catalog.API{Catalog: keeper.Catalog, Snapshot: s.Refresher.Snapshot, Details: details}).Handler()
 	s.Pages = (&pages.Pages{Name: w.distro.Name, Catalog: keeper.Catalog, Snapshot: s.Refresher.Snapshot, Failure: keeper.Failure, Details: details}).Handler()
 	return keeper, nil
+}
+
+// reader tells what was said about payloads. A state directory without a key believes
+// nobody yet: what clusters are offered can be served all the same.
+func (a *app) reader(st *state.Dir, log *slog.Logger) (catalog.Verifier, error) {
+	verifier, err := a.verifier(st)
+	if errors.Is(err, errNoKey) {
+		log.Warn("pages take no statement for true until there is a key to verify it with", "error", err)
+		return &lateVerifier{find: func() (*sign.Verifier, error) { return a.verifier(st) }}, nil
+	}
+	return verifier, err
+}
+
+// lateVerifier trusts nobody until there is somebody to trust.
+type lateVerifier struct {
+	find func() (*sign.Verifier, error)
+
+	mu    sync.Mutex
+	found *sign.Verifier
+}
+
+func (l *lateVerifier) verifier() (*sign.Verifier, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.found != nil {
+		return l.found, nil
+	}
+	v, err := l.find()
+	if errors.Is(err, errNoKey) {
+		return sign.AnyOf(), nil
+	}
+	l.found = v
+	return v, err
+}
+
+// Evidence implements catalog.Verifier.
+func (l *lateVerifier) Evidence(ctx context.Context, from sign.Source, ref, predicateType string) (sign.Evidence, error) {
+	v, err := l.verifier()
+	if err != nil {
+		return sign.Evidence{}, err
+	}
+	return v.Evidence(ctx, from, ref, predicateType)
+}
+
+// Signatures implements catalog.Verifier.
+func (l *lateVerifier) Signatures(ctx context.Context, from sign.Source, ref string, want sign.Claim) ([]sign.Signature, error) {
+	v, err := l.verifier()
+	if err != nil {
+		return nil, err
+	}
+	return v.Signatures(ctx, from, ref, want)
 }
 
 // definitions are the streams of distro.yaml, and what their journals say of them.

@@ -87,7 +87,7 @@ func (s *serving) get(t *testing.T, path string) (int, string) {
 func (s *serving) until(t *testing.T, path string, code int, holds string) {
 	t.Helper()
 	var got string
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 		c, body := s.get(t, path)
 		if got = fmt.Sprint(c, " ", body); c == code && strings.Contains(body, holds) {
 			return

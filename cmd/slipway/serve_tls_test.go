@@ -22,7 +22,9 @@ import (
 	"github.com/slipway-release/slipway/internal/oci"
 	"github.com/slipway-release/slipway/release"
 	"github.com/slipway-release/slipway/release/channels"
+	"github.com/slipway-release/slipway/release/releasetest"
 	"github.com/slipway-release/slipway/release/sign"
+	"github.com/slipway-release/slipway/release/streams"
 )
 
 // authority signs certificates.
@@ -148,14 +150,20 @@ func TestServeTLS(t *testing.T) {
 	until(200)
 }
 
-// A server with the registry of the state directory offers what others promote there.
+// A server with the registry of the state directory offers what others promote there. It
+// needs no key: pages believe nobody until there is one.
 func TestServeWithRegistry(t *testing.T) {
 	t.Parallel()
 	stateDir := t.TempDir()
-	if _, err := sign.LoadOrCreateKey(filepath.Join(stateDir, "keys"), ""); err != nil { // whom pages believe
+	made, err := makeToken("jo", []string{"refresh"}, "")
+	if err != nil {
 		t.Fatal(err)
 	}
-	s := startServe(t, "--with-registry", "--registry-address", "127.0.0.1:0", "--state-dir", stateDir, "--distro", cheapDistro(t), "--watch", "50ms", "--drain", "10ms")
+	tokens := filepath.Join(t.TempDir(), "tokens")
+	if err := os.WriteFile(tokens, []byte(made.Line+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := startServe(t, "--with-registry", "--registry-address", "127.0.0.1:0", "--state-dir", stateDir, "--distro", cheapDistro(t), "--watch", "50ms", "--drain", "10ms", "--tokens", tokens)
 	s.until(t, "/readyz", http.StatusOK, `"ready":true`)
 	_, address, _ := strings.Cut(s.said(), "address=")
 	address, _, _ = strings.Cut(address, "\n")
@@ -178,6 +186,44 @@ func TestServeWithRegistry(t *testing.T) {
 		t.Errorf("it is not the state directory's registry: %v", err)
 	}
 	s.until(t, "/metrics", http.StatusOK, `slipway_releases_payloads{phase="Accepted",stream="nightly"} 0`)
+
+	img := releasetest.Small(v.String()).Image(t)
+	digest, err := registry.Push(t.Context(), repository+"/release:"+v.Tag(), img)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signer, err := sign.LoadOrCreateKey(filepath.Join(t.TempDir(), "keys"), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	decide := func(signer *sign.Signer) {
+		t.Helper()
+		verdict := streams.Verdict{Verdict: streams.Accepted}
+		if _, err := signer.Attest(t.Context(), registry, repository+"/release@"+digest.String(), sign.PredicateDecision, verdict); err != nil {
+			t.Fatal(err)
+		}
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+s.address+"/-/refresh", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Authorization", "Bearer "+made.Token)
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != http.StatusOK {
+			t.Fatal(resp.Status)
+		}
+	}
+	decide(signer) // by a stranger
+	page := "/releasestream/nightly/release/" + v.String()
+	s.until(t, page, http.StatusOK, "trusted: nobody")
+	if signer, err = sign.LoadOrCreateKey(filepath.Join(stateDir, "keys"), ""); err != nil {
+		t.Fatal(err)
+	}
+	decide(signer)
+	s.until(t, "/api/v1/releasestreams/accepted", http.StatusOK, v.String())
 
 	// The two ways to say which registry is meant exclude each other.
 	if _, errs, code := slipway(t, stateDir, "serve", "--with-registry", "--registry", address); code != exitUsage || !strings.Contains(errs, "leave out one of them") {

@@ -36,6 +36,9 @@ func (a *app) verifyKeys() []string {
 	return keys
 }
 
+// errNoKey says that nobody said yet whom to trust.
+var errNoKey = errors.New("no public key")
+
 // verifier trusts the key pair of the state directory, or the keys in
 // SLIPWAY_VERIFY_KEYS.
 func (a *app) verifier(st *state.Dir) (*sign.Verifier, error) {
@@ -45,7 +48,7 @@ func (a *app) verifier(st *state.Dir) (*sign.Verifier, error) {
 	}
 	v, err := sign.LoadKeyDir(st.Keys())
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, usage(fmt.Errorf("verifying signatures: %s has no public key; sign something first, or name keys by --key or in SLIPWAY_VERIFY_KEYS", st.Keys()))
+		return nil, usage(fmt.Errorf("verifying signatures: %s has %w; sign something first, or name keys by --key or in SLIPWAY_VERIFY_KEYS", st.Keys(), errNoKey))
 	}
 	return v, err
 }

@@ -204,7 +204,12 @@ func (v *Verifier) trusts(id string) bool {
 }
 
 // names lists what is trusted, for explanations.
-func (v *Verifier) names() string { return "trusted: " + strings.Join(v.Trusted(), ", ") }
+func (v *Verifier) names() string {
+	if len(v.trusted) == 0 {
+		return "trusted: nobody"
+	}
+	return "trusted: " + strings.Join(v.Trusted(), ", ")
+}
 
 // signersOf returns the names of those for whom good is true of one of their
 // ways.
