@@ -76,7 +76,7 @@ func TestStreamCommands(t *testing.T) {
 	if out := mustRun(t, stateDir, "controller", "--once", "--dry-run", "--stream", "cheap", "--distro", distro); !strings.Contains(out, "cheap: would be cut: nothing was cut") {
 		t.Errorf("a dry run says %q", out)
 	}
-	out, errs, code := slipway(t, stateDir, "controller", "--once", "--stream", "cheap", "--lease", "1s", "--distro", distro)
+	out, errs, code := slipway(t, stateDir, "controller", "--once", "--stream", "cheap", "--lease", "1m", "--distro", distro)
 	if code != exitHost || !strings.Contains(out, "cheap: 1 cut, 0 accepted, 0 rejected, 0 undecided, 1 failed") {
 		t.Fatalf("exit %d\n%s\n%s", code, out, errs)
 	}
