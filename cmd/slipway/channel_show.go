@@ -25,6 +25,7 @@ type channelView struct {
 	Versions []channelVersion   `json:"versions"`
 	Edges    []channelEdge      `json:"edges"`
 	Rollouts []channels.Rollout `json:"rollouts,omitempty"`
+	Removed  []channels.Removed `json:"removed,omitempty"`
 }
 
 type channelVersion struct {
@@ -97,7 +98,7 @@ func (w *world) viewChannel(ctx context.Context, name string, now time.Time) (*c
 		return view, nil
 	}
 	state := stored[at].State
-	view.Digest, view.Updated, view.Rollouts = stored[at].Digest.String(), &state.Updated, state.Rollouts
+	view.Digest, view.Updated, view.Rollouts, view.Removed = stored[at].Digest.String(), &state.Updated, state.Rollouts, state.Removed
 	snapshot, err := w.snapshot(channels.States(stored))
 	if err != nil {
 		return nil, err
@@ -182,6 +183,9 @@ func (c *channelView) text(w io.Writer) {
 			fmt.Fprintf(w, "  quarantined: %s", v.Quarantined)
 		}
 		fmt.Fprintln(w)
+	}
+	for _, r := range c.Removed {
+		fmt.Fprintf(w, "  %s  removed %s by %s: %s\n", r.Version.Version, r.Removed.Format("2006-01-02 15:04"), r.By, r.Why)
 	}
 	for _, e := range c.Edges {
 		fmt.Fprintf(w, "  %s -> %s  %s", e.From, e.To, e.Status)

@@ -74,6 +74,10 @@ func TestChannelCommands(t *testing.T) {
 		{[]string{"channel", "rollout", version, "--channel", "stable"}, exitUsage, "over"},
 		{[]string{"channel", "rollout", "9.9.9", "--channel", "stable", "--over", "1h"}, exitUsage, "does not hold"},
 		{[]string{"channel", "rollout", version, "--channel", "none", "--all"}, exitUsage, "no such channel"},
+		{[]string{"channel", "remove", version, "--channel", "stable", "--by", "ann", "--reason", "it was too early"}, exitUsage, `held by contradiction: It is to leave the channel, and channel "early" would bring it in again`},
+		{[]string{"channel", "remove", version, "--channel", "stable"}, exitUsage, "reason"},
+		{[]string{"channel", "remove", version, "--channel", "proven", "--reason", "x"}, exitUsage, "does not hold it"},
+		{[]string{"channel", "remove", version, "--channel", "none", "--reason", "x"}, exitUsage, `no channel "none"`},
 		{append(risk, "--promql", "sum("), exitUsage, "parse error"},
 		{append(risk, "--dry-run"), exitDone, "risks/SlowStart.yaml would be written"},
 		{risk, exitDone, "concerns upgrades to " + version},
@@ -97,8 +101,34 @@ func TestChannelCommands(t *testing.T) {
 	if len(view.Versions) != 1 || view.Versions[0].Share != 1 || view.Feeder == nil || len(view.Rollouts) != 0 {
 		t.Errorf("channel stable is %+v", view)
 	}
-	if out := mustRun(t, state, "evidence", "list", version, "--distro", distro); !strings.Contains(out, predicatePromotion) || !strings.Contains(out, predicateApproval) {
-		t.Errorf("the promotion and its approval are not evidence:\n%s", out)
+
+	// With a tombstone in the feeder, it may leave.
+	buried := strings.Replace(edited, "- name: early\n", "- name: early\n  tombstones: ["+version+"]\n", 1)
+	if err := os.WriteFile(file, []byte(buried), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	remove := []string{"channel", "remove", version, "--channel", "stable", "--by", "ann", "--reason", "it was too early", "--distro", distro}
+	for _, step := range []struct {
+		args []string
+		want string
+	}{
+		{append(remove, "--dry-run"), "would be done: " + version + " is removed from channel stable by ann"},
+		{[]string{"channel", "show", "stable", "--distro", distro}, "stable: 1 versions"},
+		{remove, version + " is removed from channel stable by ann"},
+		{remove, "has left channel stable already"},
+		{[]string{"channel", "show", "stable", "--distro", distro}, "by ann: it was too early"},
+		{[]string{"channel", "promote", "--apply", "--distro", distro}, version + " is held from stable by tombstone"},
+		{[]string{"channel", "diff", "early", "stable", "--distro", distro}, "- " + version},
+	} {
+		if out := mustRun(t, state, step.args...); !strings.Contains(out, step.want) {
+			t.Errorf("slipway %s: want %q\n%s", strings.Join(step.args, " "), step.want, out)
+		}
+	}
+	out := mustRun(t, state, "evidence", "list", version, "--distro", distro)
+	for _, kind := range []string{predicatePromotion, predicateApproval, predicateRemoval} {
+		if strings.Count(out, kind) != 1 {
+			t.Errorf("%s is not there once:\n%s", kind, out)
+		}
 	}
 }
 

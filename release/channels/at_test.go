@@ -1,6 +1,7 @@
 package channels_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -61,6 +62,75 @@ func TestAt(t *testing.T) {
 	}
 	if state.Rollouts[0].Halted == nil {
 		t.Error("the state that was asked is changed")
+	}
+}
+
+// What was removed is there before, and gone after; what came back is there again.
+func TestRemoval(t *testing.T) {
+	hour := func(n int) time.Time { return now.Add(time.Duration(n) * time.Hour) }
+	s := newStore(t)
+	stored := func() channels.Stored {
+		t.Helper()
+		stored, err := s.Read(t.Context(), "candidate")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return stored
+	}
+	promote := func(add channels.Addition, at int) {
+		t.Helper()
+		if _, err := s.Promote(t.Context(), "candidate", add, hour(at)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	remove := func(day, at int) channels.Plan {
+		t.Helper()
+		plan, err := channels.NewRemoval(stored(), nightly(t, day), "ann", "it was never meant for it", hour(at))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Execute(t.Context(), plan); err != nil {
+			t.Fatal(err)
+		}
+		return plan
+	}
+	promote(addition(t, 18), 0)
+	add := addition(t, 19, 18)
+	add.Rollout = &channels.Rollout{Start: hour(1), Duration: "4h"}
+	promote(add, 1)
+	if plan := remove(19, 2); plan.Empty() {
+		t.Error("nothing was removed")
+	}
+	if plan := remove(19, 3); !plan.Empty() {
+		t.Errorf("it was removed twice: %v", plan.Changes)
+	}
+	gone := stored().State
+	if _, held := gone.Find(nightly(t, 19)); held || len(gone.Versions) != 1 || len(gone.Edges) != 1 || len(gone.Rollouts) != 0 || !gone.Updated.Equal(hour(2)) {
+		t.Errorf("the channel is %+v", gone)
+	}
+	if r := gone.Removed; len(r) != 1 || r[0].By != "ann" || r[0].Why != "it was never meant for it" || !r[0].Removed.Equal(hour(2)) {
+		t.Errorf("removed is %+v", r)
+	}
+	other := addition(t, 19)
+	other.PullSpec = pullSpec(99)
+	if _, err := s.Promote(t.Context(), "candidate", other, hour(4)); err == nil || !strings.Contains(err.Error(), "one payload for ever") {
+		t.Errorf("a version came back as another payload: %v", err)
+	}
+	if _, err := channels.NewRemoval(stored(), nightly(t, 1), "ann", "", hour(4)); err == nil || !strings.Contains(err.Error(), "does not hold it") {
+		t.Errorf("removed what never was there: %v", err)
+	}
+	promote(addition(t, 19, 18), 5)
+	for at, want := range [][2]int{{1, 0}, {2, 1}, {1, 1}, {1, 1}, {1, 1}, {2, 1}} {
+		then := stored().State.At(hour(at))
+		if len(then.Versions) != want[0] || len(then.Edges) != want[1] {
+			t.Errorf("after %d hours there are %d versions and %d edges, want %v", at, len(then.Versions), len(then.Edges), want)
+		}
+		if _, err := then.Marshal(); err != nil {
+			t.Error(err)
+		}
+	}
+	if then := stored().State.At(hour(3)); !then.Updated.Equal(hour(2)) || len(then.Removed) != 1 {
+		t.Errorf("after 3 hours it was updated at %s, %d removed", then.Updated, len(then.Removed))
 	}
 }
 

@@ -275,6 +275,8 @@ func FuzzParseState(f *testing.F) {
 	f.Add([]byte(`{"apiVersion":"slipway.dev/v1alpha1","kind":"Channel","name":"candidate","updated":"2026-11-20T12:00:00Z","versions":[{"version":"1.0.0","pullSpec":"a.example/b@sha256:` +
 		strings.Repeat("0", 64) + `","added":"2026-11-20T12:00:00Z"}],"edges":[{"from":"0.9.0","to":"1.0.0","evidence":"x"}]}`))
 	f.Add([]byte(`{"apiVersion":"slipway.dev/v1alpha1","kind":"Channel","name":"x","edges":[{"from":"1.0.0","to":"1.0.1"},{"from":"1.0.1","to":"1.0.0"}]}`))
+	held := `"version":"1.0.0","pullSpec":"a.example/b@sha256:` + strings.Repeat("0", 64) + `","added":"2026-11-20T1`
+	f.Add([]byte(`{"apiVersion":"slipway.dev/v1alpha1","kind":"Channel","name":"x","versions":[{` + held + `4:00:00Z"}],"removed":[{` + held + `2:00:00Z","removed":"2026-11-20T13:00:00Z","by":"ann","why":"x"}]}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		first, err := channels.ParseState(data)
 		if err != nil {
@@ -291,8 +293,13 @@ func FuzzParseState(f *testing.F) {
 		if again, err := second.Marshal(); err != nil || !bytes.Equal(written, again) {
 			t.Errorf("%v\n%s\n%s", err, written, again)
 		}
-		if _, err := channels.Snapshot("amd64", []channels.State{first}, channels.Offer{}); err != nil {
-			t.Error(err)
+		for _, state := range []channels.State{first, first.At(time.Date(2026, 11, 20, 12, 30, 0, 0, time.UTC))} {
+			if _, err := channels.Snapshot("amd64", []channels.State{state}, channels.Offer{}); err != nil {
+				t.Error(err)
+			}
+			if _, err := state.Marshal(); err != nil && !strings.Contains(err.Error(), "year") {
+				t.Error(err)
+			}
 		}
 	})
 }

@@ -68,7 +68,7 @@ func NewPlan(channel Stored, add Addition, now time.Time) (Plan, error) {
 		plan.describe(have, add)
 	default:
 		plan.After.Versions = append(plan.After.Versions, Version{
-			Version: add.Version, PullSpec: add.PullSpec, Added: now.UTC().Truncate(time.Second), Metadata: add.Metadata,
+			Version: add.Version, PullSpec: add.PullSpec, Added: channel.State.back(add.Version, now.UTC().Truncate(time.Second)), Metadata: add.Metadata,
 			Previous: release.SortVersions(add.Previous),
 		})
 		plan.Changes = append(plan.Changes, fmt.Sprintf("version %s", add.Version))

@@ -31,6 +31,8 @@ type State struct {
 	Edges    []Edge    `json:"edges"`    // ascending by from and to
 	// Rollouts open versions to clusters little by little, ascending by version.
 	Rollouts []Rollout `json:"rollouts,omitempty"`
+	// Removed are versions that left, ascending by version and time. One may be back.
+	Removed []Removed `json:"removed,omitempty"`
 }
 
 // Version is one release in a channel.
@@ -124,10 +126,9 @@ func (s State) validate() error {
 			problems = append(problems, fmt.Errorf("version %q stands there twice", v.Version))
 		}
 		seen[v.Version] = true
-		if _, err := name.NewDigest(v.PullSpec); err != nil {
-			problems = append(problems, fmt.Errorf("version %q: pull spec %q is not by digest", v.Version, v.PullSpec))
-		}
+		problems = append(problems, checkPullSpec(v)...)
 	}
+	problems = append(problems, s.sorted().checkRemoved()...)
 	edges := map[[2]release.Version]bool{}
 	for _, e := range s.Edges {
 		if e.From.IsZero() || e.To.IsZero() || e.From == e.To {
@@ -147,6 +148,13 @@ func (s State) validate() error {
 		problems = append(problems, errors.New("its edges form a circle"))
 	}
 	return errors.Join(problems...)
+}
+
+func checkPullSpec(v Version) []error {
+	if _, err := name.NewDigest(v.PullSpec); err != nil {
+		return []error{fmt.Errorf("version %q: pull spec %q is not by digest", v.Version, v.PullSpec)}
+	}
+	return nil
 }
 
 // cyclic removes versions without incoming edges until none is left to remove.
@@ -180,12 +188,15 @@ func (s State) cyclic() bool {
 func (s State) sorted() State {
 	s.Versions = append([]Version{}, s.Versions...) // never nil, which JSON would tell apart
 	s.Edges = append([]Edge{}, s.Edges...)
-	s.Rollouts = slices.Clone(s.Rollouts)
+	s.Rollouts, s.Removed = slices.Clone(s.Rollouts), slices.Clone(s.Removed)
 	slices.SortFunc(s.Versions, func(a, b Version) int { return a.Version.Compare(b.Version) })
 	slices.SortFunc(s.Edges, func(a, b Edge) int {
 		return cmp.Or(a.From.Compare(b.From), a.To.Compare(b.To))
 	})
 	slices.SortFunc(s.Rollouts, func(a, b Rollout) int { return a.Version.Compare(b.Version) })
+	slices.SortStableFunc(s.Removed, func(a, b Removed) int {
+		return cmp.Or(a.Version.Version.Compare(b.Version.Version), a.Removed.Compare(b.Removed))
+	})
 	return s
 }
 
