@@ -51,7 +51,7 @@ reads, -o html a page that stands alone.
 	f.add(a, cmd)
 	cmd.Flags().StringVar(&at, "at", "", "show what was offered then: a time such as 2026-11-20T12:00:00Z, or a day")
 	out.addFlag(cmd)
-	cmd.AddCommand(newGraphDiff(a))
+	cmd.AddCommand(newGraphDiff(a), newGraphPrevious(a))
 	return cmd
 }
 

@@ -54,6 +54,31 @@ func TestGraphFile(t *testing.T) {
 	}
 }
 
+// What a new release may be upgraded from, as release new takes it, and why.
+func TestGraphPrevious(t *testing.T) {
+	state, dir := t.TempDir(), t.TempDir()
+	for name, text := range map[string]string{
+		"version": "1.1.0\n", "channels/stable-4.16.yaml": "name: stable-4.16\nversions: [4.16.1, 4.16.2, 4.16.3]\n", "build-suggestions/4.16.yaml": "default: {z_min: 4.16.2}\n",
+	} {
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	args := []string{"graph", "previous", "4.16.4", "--graph-data", dir}
+	if got, want := mustRun(t, state, args...), "- 4.16.1  it is older than z_min, 4.16.2\n+ 4.16.2  it is not older than z_min, 4.16.2\n+ 4.16.3  it is not older than z_min, 4.16.2\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if got := mustRun(t, state, append(args, "-o", "name")...); got != "4.16.2\n4.16.3\n" {
+		t.Errorf("got %q", got)
+	}
+	if _, errs, code := slipway(t, state, "graph", "previous", "4.17.0", "--graph-data", dir); code != exitUsage || !strings.Contains(errs, "build-suggestions/4.17.yaml") {
+		t.Errorf("exit %d: %s", code, errs)
+	}
+}
+
 // A channel is printed byte for byte as a server answers.
 func TestGraphAsServed(t *testing.T) {
 	snapshot, err := updateserver.FileSource{"amd64": offeredFile}.Snapshot(t.Context())
