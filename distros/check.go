@@ -77,8 +77,14 @@ func (l *loader) checkModules() {
 
 func (l *loader) checkStreams() {
 	streams := map[string]bool{}
+	stable := ""
 	for i, s := range l.doc.Streams {
 		field := fmt.Sprintf("streams[%d]", i)
+		if s.Stable && stable != "" {
+			l.bad(field+".stable", "stream %q holds the releases whose versions name no stream already", stable)
+		} else if s.Stable {
+			stable = s.Name
+		}
 		if !dnsLabel.MatchString(s.Name) {
 			l.bad(field+".name", "must be a DNS label such as nightly, not %q", s.Name)
 		} else if streams[s.Name] {

@@ -3,6 +3,7 @@ package distros
 import (
 	"maps"
 	"path"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -25,6 +26,9 @@ func hasPipeline(s *Stream, check string) bool {
 // checkRules checks what a stream says about when and of what it is cut, and what
 // becomes of its payloads.
 func (l *loader) checkRules(field string, s *Stream) {
+	if s.Stable {
+		l.checkStable(field, s)
+	}
 	if s.Base != "" && !threePart.MatchString(s.Base) {
 		l.bad(field+".base", "must be three numbers such as 1.36.3, not %q", s.Base)
 	}
@@ -42,6 +46,27 @@ func (l *loader) checkRules(field string, s *Stream) {
 	l.checkCount(field+".retain.accepted", s.Retain.Accepted)
 	l.checkCount(field+".retain.others", s.Retain.Others)
 	l.checkDuration(field+".retain.age", s.Retain.Age)
+}
+
+// checkStable refuses what says how a stream is cut, of one that is not.
+func (l *loader) checkStable(field string, s *Stream) {
+	for _, set := range []struct {
+		name  string
+		given bool
+	}{
+		{"base", s.Base != ""},
+		{"inputs", !reflect.DeepEqual(s.Inputs, Inputs{})},
+		{"cut", s.Cut != Cut{}},
+		{"run", s.Run.Pipeline != "" || len(s.Run.Params) > 0},
+		{"checks.pipelines", len(s.Checks.Pipelines) > 0},
+		{"retries", s.Retries != Retries{}},
+		{"retain", s.Retain != Retain{}},
+		{"frozen", s.Frozen != ""},
+	} {
+		if set.given {
+			l.bad(field+"."+set.name, "must be left out of a stable stream: nothing is cut of it, and nothing of it deleted")
+		}
+	}
 }
 
 func (l *loader) checkInputs(field string, s *Stream) {

@@ -61,6 +61,9 @@ func (d *Distribution) Component(name string) *images.Recipe {
 // accepted ones go.
 type Stream struct {
 	Name string `json:"name"`
+	// Stable has the stream hold the releases whose versions name no stream, such as
+	// 1.36.3. People bring them in; nothing is cut of it, and nothing of it deleted.
+	Stable bool `json:"stable,omitempty"`
 	// Base of the versions: 1.36.3. That of the distribution when empty.
 	Base     string   `json:"base,omitempty"`
 	Channels []string `json:"channels,omitempty"`
@@ -73,6 +76,17 @@ type Stream struct {
 	Retain   Retain   `json:"retain,omitempty"`
 	// Frozen says why nothing is cut; empty means that it is.
 	Frozen string `json:"frozen,omitempty"`
+}
+
+// StableStream is the name of the stream that holds the releases whose versions name
+// none; "" where there is no such stream.
+func (d *Distribution) StableStream() string {
+	for _, s := range d.Streams {
+		if s.Stable {
+			return s.Name
+		}
+	}
+	return ""
 }
 
 // Checks are names of tests. A blocking one rejects a release when it fails, an

@@ -216,8 +216,8 @@ func (w *world) evidenceFor(ctx context.Context, a *app, verifier *sign.Verifier
 		return e, err
 	}
 	var policy streams.Policy // of a stream that is declared no longer nothing is excused
-	if w.distro.Stream(v.Version.Stream()) != nil {
-		if policy, err = w.policy(v.Version.Stream()); err != nil {
+	if stream := w.streamOf(v.Version); w.distro.Stream(stream) != nil {
+		if policy, err = w.policy(stream); err != nil {
 			return e, err
 		}
 	}

@@ -150,11 +150,16 @@ func controllerResult(s controller.Snapshot) result {
 func (w *world) chosen(names []string) ([]streams.Declaration, error) {
 	if len(names) == 0 {
 		for _, s := range w.distro.Streams {
-			names = append(names, s.Name)
+			if !s.Stable {
+				names = append(names, s.Name)
+			}
 		}
 	}
 	var all []streams.Declaration
 	for _, name := range names {
+		if err := w.mayCut(name); err != nil {
+			return nil, err
+		}
 		d, err := w.declaration(name)
 		if err != nil {
 			return nil, err

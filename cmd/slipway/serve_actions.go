@@ -67,7 +67,7 @@ func (s actions) named(ctx context.Context, x updateserver.Action) (*release.Pay
 		return nil, err
 	}
 	p, err := s.app.payload(ctx, s.world, x.Release)
-	if err == nil && p.Version.Stream() != x.Stream {
+	if err == nil && s.world.streamOf(p.Version) != x.Stream {
 		err = fmt.Errorf("payload %q of stream %q %w", x.Release, x.Stream, updateserver.ErrNotFound)
 	}
 	return p, err
@@ -94,6 +94,9 @@ func (s actions) decide(ctx context.Context, x updateserver.Action, outcome stre
 }
 
 func (s actions) cut(ctx context.Context, x updateserver.Action, mark journal.Mark) (updateserver.Outcome, error) {
+	if err := s.world.mayCut(x.Stream); err != nil {
+		return updateserver.Outcome{}, err
+	}
 	out := updateserver.Outcome{Changed: true, Changes: []string{fmt.Sprintf("a payload of stream %q is asked for", x.Stream)}}
 	if x.DryRun {
 		return out, nil

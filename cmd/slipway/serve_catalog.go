@@ -143,7 +143,10 @@ func (d definitions) Streams(ctx context.Context) ([]catalog.Definition, error) 
 		if err != nil {
 			return nil, fmt.Errorf("writing down stream %q: %w", s.Name, err)
 		}
-		definition := catalog.Definition{Policy: declared.Policy, Frozen: declared.Frozen, Config: config}
+		definition := catalog.Definition{Policy: declared.Policy, Frozen: declared.Frozen, Stable: s.Stable, Config: config}
+		if s.Stable {
+			definition.Frozen = "" // it never stands still
+		}
 		if state.Frozen != nil {
 			definition.Frozen = fmt.Sprintf("%s, by %s", state.Frozen.Why, state.Frozen.By)
 		}

@@ -28,8 +28,24 @@ func newStream(a *app) *cobra.Command {
 // history is the payloads of this distribution. Decisions that are not signed
 // by one of the verifier's keys count for nothing.
 func (w *world) history() streams.History {
-	return streams.History{Registry: w.registry, Repository: w.releases()}
+	return streams.History{Registry: w.registry, Repository: w.releases(), Stable: w.distro.StableStream()}
 }
+
+// streamOf is the stream that a version belongs to; "" when there is none.
+func (w *world) streamOf(v release.Version) string {
+	return orElse(v.Stream(), w.distro.StableStream())
+}
+
+// mayCut refuses a stream of which nothing is cut.
+func (w *world) mayCut(stream string) error {
+	if s := w.distro.Stream(stream); s != nil && s.Stable {
+		return usage(fmt.Errorf("asking for a payload of stream %q: %s", stream, notCut))
+	}
+	return nil
+}
+
+// notCut is why nothing is cut of a stable stream.
+const notCut = "it holds the releases that people bring in"
 
 func (a *app) judgedHistory(w *world) (streams.History, error) {
 	verifier, err := a.verifier(w.state)

@@ -66,6 +66,9 @@ func (w *world) declaration(name string) (streams.Declaration, error) {
 		}
 		d.Run.Params["lock"] = filepath.Join(w.distro.Path, lock)
 	}
+	if s.Stable {
+		d.Frozen = notCut
+	}
 	switch {
 	case d.Retry.Limit == 0:
 		d.Retry.Limit = 3

@@ -85,6 +85,23 @@ func (b *byHand) begin(ctx context.Context, a *app, stream string) (*world, jour
 	return w, mark, err
 }
 
+// beginOf opens what the commands need that are about one payload.
+func (b *byHand) beginOf(ctx context.Context, a *app, version string) (w *world, v release.Version, stream string, mark journal.Mark, err error) {
+	v, _ = release.Parse(version)
+	if stream = v.Stream(); stream == "" {
+		d, err := a.distribution()
+		if err != nil {
+			return nil, v, "", mark, err
+		}
+		stream = d.StableStream()
+	}
+	if stream == "" || v.IsZero() {
+		return nil, v, "", mark, usage(fmt.Errorf("reading payload %q: it must be the version of a stream's payload", version))
+	}
+	w, mark, err = b.begin(ctx, a, stream)
+	return w, v, stream, mark, err
+}
+
 // change edits a journal; what the journal refuses is the caller's mistake.
 func (w *world) change(ctx context.Context, stream string, edit journal.Edit) error {
 	_, err := w.journal().Change(ctx, stream, edit)
@@ -106,6 +123,9 @@ frozen refuses it.`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			w, mark, err := b.begin(cmd.Context(), a, args[0])
+			if err == nil {
+				err = w.mayCut(args[0])
+			}
 			if err != nil {
 				return err
 			}
@@ -162,10 +182,11 @@ func newStreamFreeze(a *app, freeze bool) *cobra.Command {
 // controller.
 func (a *app) adopted(ctx context.Context, p *payloads, version string) (release.Version, string, error) {
 	v, err := release.Parse(version)
-	if err != nil || v.Stream() == "" {
+	stream := p.streamOf(v)
+	if err != nil || stream == "" {
 		return v, "", usage(fmt.Errorf("reading payload %q: it must be the version of a stream's payload", version))
 	}
-	d, err := p.declaration(v.Stream())
+	d, err := p.declaration(stream)
 	if err != nil {
 		return v, "", err
 	}
@@ -181,9 +202,12 @@ func (a *app) adopted(ctx context.Context, p *payloads, version string) (release
 		return v, "", err
 	}
 	phase, reason := streams.PhaseOf(policy, streams.Facts{Payload: digest, Results: results, Ended: "it was made without a controller"})
-	cut, _ := v.Time()
+	cut, dated := v.Time()
+	if !dated {
+		cut = time.Now().UTC().Truncate(time.Second)
+	}
 	end := journal.End{At: cut, Phase: phase, Reason: reason}
-	return v, digest, p.change(ctx, v.Stream(), journal.Adopt(v, digest, rand.Text(), toolVersion(), cut, end, d))
+	return v, digest, p.change(ctx, stream, journal.Adopt(v, digest, rand.Text(), toolVersion(), cut, end, d))
 }
 
 func newStreamVerdict(a *app, verb string, outcome streams.Outcome) *cobra.Command {
@@ -195,8 +219,7 @@ beside the payload. It counts at once: a run that still checks the payload is en
 not take a payload out of channels, nor put it into any: see slipway channel.`
 	cmd.Example = "  slipway stream " + verb + " 1.36.3-0.nightly-2026-11-20-101500 --reason 'the test is at fault, see issue 12'"
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		v, _ := release.Parse(args[0])
-		w, mark, err := b.begin(cmd.Context(), a, v.Stream())
+		w, v, stream, mark, err := b.beginOf(cmd.Context(), a, args[0])
 		if err != nil {
 			return err
 		}
@@ -212,7 +235,7 @@ not take a payload out of channels, nor put it into any: see slipway channel.`
 				return err
 			}
 		}
-		return b.print(a, done{Stream: v.Stream(), Version: args[0], Done: "is " + string(outcome) + " by " + mark.By, By: mark})
+		return b.print(a, done{Stream: stream, Version: args[0], Done: "is " + string(outcome) + " by " + mark.By, By: mark})
 	}
 	b.addFlags(cmd, true)
 	return cmd
@@ -228,10 +251,10 @@ func (a *app) decideByHand(ctx context.Context, p *payloads, version string, out
 	if err := p.attest(ctx, v, sign.PredicateDecision, h); err != nil {
 		return err
 	}
-	if err := p.change(ctx, v.Stream(), journal.SetPayload(v, digest)); err != nil {
+	if err := p.change(ctx, p.streamOf(v), journal.SetPayload(v, digest)); err != nil {
 		return err
 	}
-	return p.change(ctx, v.Stream(), journal.Decide(v, journal.Override{Verdict: outcome, Mark: mark}))
+	return p.change(ctx, p.streamOf(v), journal.Decide(v, journal.Override{Verdict: outcome, Mark: mark}))
 }
 
 func newStreamPin(a *app, pin bool) *cobra.Command {
@@ -242,8 +265,7 @@ func newStreamPin(a *app, pin bool) *cobra.Command {
 		cmd.Use, cmd.Short, cmd.Example, what = "unpin VERSION", "Let a payload be deleted again", "  slipway stream unpin 1.36.3-0.nightly-2026-11-20-101500", "is pinned no longer"
 	}
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		v, _ := release.Parse(args[0])
-		w, mark, err := b.begin(cmd.Context(), a, v.Stream())
+		w, v, stream, mark, err := b.beginOf(cmd.Context(), a, args[0])
 		if err != nil {
 			return err
 		}
@@ -259,11 +281,11 @@ func newStreamPin(a *app, pin bool) *cobra.Command {
 			if !pin {
 				m = nil
 			}
-			if err := w.change(cmd.Context(), v.Stream(), journal.Pin(v, m)); err != nil {
+			if err := w.change(cmd.Context(), stream, journal.Pin(v, m)); err != nil {
 				return err
 			}
 		}
-		return b.print(a, done{Stream: v.Stream(), Version: args[0], Done: what, By: mark})
+		return b.print(a, done{Stream: stream, Version: args[0], Done: what, By: mark})
 	}
 	b.addFlags(cmd, pin)
 	return cmd

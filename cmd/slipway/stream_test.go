@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -133,4 +134,48 @@ func TestStreamIsCutFromItsLock(t *testing.T) {
 	if got := s.Declaration.Run.Params["lock"]; got != filepath.Join(distro, "weekly.lock") || len(s.Inputs) != 1 || s.Inputs[0].Name != "weekly.lock" {
 		t.Errorf("it runs with lock %q on inputs %+v", got, s.Inputs)
 	}
+}
+
+// A release without a date is made of the components of a nightly under its own version,
+// belongs to the stable stream, and is decided about, kept and promoted like the others.
+func TestStableStream(t *testing.T) {
+	t.Parallel()
+	distro, state, version := signedTiny(t)
+	file := filepath.Join(distro, "distro.yaml")
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	edited := strings.Replace(string(text), "channels:\n- name: candidate\n", "- name: stable\n  stable: true\n  channels: [stable-1.2]\nchannels:\n- name: candidate\n- name: stable-1.2\n", 1)
+	if err := os.WriteFile(file, []byte(edited), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range []struct {
+		args []string
+		code int
+		want string
+	}{
+		{[]string{"release", "new", "--from-release", version, "--name", "1.2.3", "--to-image", "registry.example.com/tiny/release"}, exitDone, ""},
+		{[]string{"sign", "1.2.3"}, exitDone, ""},
+		{[]string{"stream", "list", "stable"}, exitDone, "1.2.3 "},
+		{[]string{"stream", "list", "nightly"}, exitDone, version},
+		{[]string{"stream", "list"}, exitDone, "the stream is frozen: it holds the releases that people bring in"},
+		{[]string{"stream", "cut", "stable"}, exitUsage, "it holds the releases that people bring in"},
+		{[]string{"controller", "--once", "--dry-run", "--stream", "stable"}, exitUsage, "it holds the releases that people bring in"},
+		{[]string{"stream", "accept", "1.2.4", "--by", "ann", "--reason", "x"}, exitUsage, "no such payload"},
+		{[]string{"channel", "promote", "1.2.3", "--stream", "stable"}, exitRejected, "its decision is"},
+		{[]string{"stream", "accept", "1.2.3", "--by", "ann", "--reason", "it passed as " + version}, exitDone, "1.2.3 is Accepted by ann"},
+		{[]string{"stream", "pin", "1.2.3", "--by", "ann", "--reason", "for ever"}, exitDone, "is pinned"},
+		{[]string{"stream", "list", "stable"}, exitDone, "pinned"},
+		{[]string{"channel", "promote", "1.2.3", "--stream", "stable"}, exitDone, "stable-1.2: version 1.2.3"},
+		{[]string{"channel", "show", "stable-1.2"}, exitDone, "1.2.3  since"},
+	} {
+		out, errs, code := slipway(t, state, append(step.args, "--distro", distro)...)
+		if code != step.code || !strings.Contains(out+errs, step.want) {
+			t.Errorf("slipway %s: exit %d, want %d with %q\n%s%s", strings.Join(step.args, " "), code, step.code, step.want, out, errs)
+		}
+	}
+	s := startServe(t, "--state-dir", state, "--distro", distro, "--drain", "10ms")
+	s.until(t, "/api/v1/releasestream/stable/latest?format=name", http.StatusOK, "1.2.3")
+	s.until(t, "/releasestream/stable", http.StatusOK, "1.2.3")
 }

@@ -36,6 +36,9 @@ type History struct {
 	Decisions Decisions
 	// Repository holds the payloads, e.g. registry.slipway.internal/skiff/release.
 	Repository string
+	// Stable is the stream that holds the versions whose names tell none; "" when no
+	// stream does.
+	Stable string
 }
 
 // Versions returns the versions of a stream, newest first. Tags that are no
@@ -47,12 +50,19 @@ func (h History) Versions(ctx context.Context, stream string) ([]release.Version
 	}
 	var versions []release.Version
 	for _, tag := range tags {
-		if v, err := release.Parse(tag); err == nil && v.Stream() == stream {
+		if v, err := release.Parse(tag); err == nil && h.streamOf(v) == stream {
 			versions = append(versions, v)
 		}
 	}
 	slices.SortFunc(versions, func(a, b release.Version) int { return compareAge(b, a) })
 	return versions, nil
+}
+
+func (h History) streamOf(v release.Version) string {
+	if s := v.Stream(); s != "" {
+		return s
+	}
+	return h.Stable
 }
 
 // compareAge orders by date; a stream goes on when its base version changes.

@@ -83,6 +83,13 @@ func TestAccepted(t *testing.T) {
 	if _, ok, err := h.LastAccepted(t.Context(), "stable", release.Version{}); ok || err != nil {
 		t.Errorf("an empty stream has an accepted release: %v", err)
 	}
+	h.Stable = "stable"
+	if stable, ok, err := h.LastAccepted(t.Context(), "stable", release.Version{}); !ok || err != nil || stable.Version.String() != "1.36.4" {
+		t.Errorf("of the stream of plain versions: %+v, %v, %v", stable, ok, err)
+	}
+	if all, err := h.Accepted(t.Context(), "nightly", 0, nil); err != nil || len(all) != 2 {
+		t.Errorf("got %v, %v", all, err)
+	}
 	m.broken = "1.36.4-0.nightly-2026-11-20-101500"
 	if _, _, err := h.LastAccepted(t.Context(), "nightly", release.Version{}); err == nil || !strings.Contains(err.Error(), m.broken) {
 		t.Errorf("evidence that cannot be read was passed over: %v", err)
