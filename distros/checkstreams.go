@@ -29,6 +29,9 @@ func (l *loader) checkRules(field string, s *Stream) {
 	if s.Stable {
 		l.checkStable(field, s)
 	}
+	if s.Tag != "" && !dnsLabel.MatchString(s.Tag) {
+		l.bad(field+".tag", "must be a DNS label such as latest, not %q", s.Tag)
+	}
 	if s.Base != "" && !threePart.MatchString(s.Base) {
 		l.bad(field+".base", "must be three numbers such as 1.36.3, not %q", s.Base)
 	}

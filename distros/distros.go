@@ -67,13 +67,16 @@ type Stream struct {
 	// Base of the versions: 1.36.3. That of the distribution when empty.
 	Base     string   `json:"base,omitempty"`
 	Channels []string `json:"channels,omitempty"`
-	Checks   Checks   `json:"checks,omitempty"`
-	Upgrade  Upgrade  `json:"upgrade,omitempty"`
-	Inputs   Inputs   `json:"inputs,omitempty"`
-	Cut      Cut      `json:"cut,omitempty"`
-	Run      Pipeline `json:"run,omitempty"`
-	Retries  Retries  `json:"retries,omitempty"`
-	Retain   Retain   `json:"retain,omitempty"`
+	// Tag is one of the release repository that names the newest payload that was
+	// promoted into the channels; it moves on with them.
+	Tag     string   `json:"tag,omitempty"`
+	Checks  Checks   `json:"checks,omitempty"`
+	Upgrade Upgrade  `json:"upgrade,omitempty"`
+	Inputs  Inputs   `json:"inputs,omitempty"`
+	Cut     Cut      `json:"cut,omitempty"`
+	Run     Pipeline `json:"run,omitempty"`
+	Retries Retries  `json:"retries,omitempty"`
+	Retain  Retain   `json:"retain,omitempty"`
 	// Frozen says why nothing is cut; empty means that it is.
 	Frozen string `json:"frozen,omitempty"`
 }

@@ -79,9 +79,10 @@ func TestStreamMistakes(t *testing.T) {
 		"other name":     {"name: weekly", "name: monthly", `4: spec.name: must be "weekly" like the file, not "monthly"`},
 		"same name":      {"name: weekly", "name: nightly", `4: spec.name: must be "weekly" like the file, not "nightly"|4: spec.name: stream "nightly" stands here twice|7: spec.inputs.stream: a stream cannot be made of itself`},
 		"base":           {"base: 1.3.0", "base: v1.3", `5: spec.base: must be three numbers such as 1.36.3, not "v1.3"`},
+		"tag":            {"base: 1.3.0", "tag: 1.3.0", `5: spec.tag: must be a DNS label such as latest, not "1.3.0"`},
 		"stable":         {"base: 1.3.0", "stable: true", fmt.Sprintf("7: spec.inputs: %[1]s|8: spec.cut: %[1]s|9: spec.run: %[1]s|10: spec.retries: %[1]s|13: spec.checks.pipelines: %[1]s|19: spec.retain: %[1]s|20: spec.frozen: %[1]s", "must be left out of a stable stream: nothing is cut of it, and nothing of it deleted")},
 		"kind":           {"kind: Stream", "kind: Cut", `2: kind: must be "Stream", not "Cut"`},
-		"unknown field":  {"  retain:", "  retained: 3\n  retain:", "19: spec.retained: is not a field; known here are base, channels, checks, cut, frozen, inputs, name, retain, retries, run, stable, upgrade"},
+		"unknown field":  {"  retain:", "  retained: 3\n  retain:", "19: spec.retained: is not a field; known here are base, channels, checks, cut, frozen, inputs, name, retain, retries, run, stable, tag, upgrade"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := distros.LoadFS(withStream(t, m.old, m.with), "tiny")

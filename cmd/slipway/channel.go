@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/slipway-release/slipway/internal/oci"
 	"github.com/slipway-release/slipway/release"
 	"github.com/slipway-release/slipway/release/channels"
 	"github.com/slipway-release/slipway/release/sign"
@@ -156,7 +157,43 @@ func (a *app) promote(ctx context.Context, w *world, reference string, policy st
 		}
 		done = append(done, promotion{Name: name, Added: !plan.Empty(), Changes: plan.Changes})
 	}
+	if policy.Tag != "" && !dryRun {
+		if err := w.moveTag(ctx, policy.Tag, p); err != nil {
+			return nil, err
+		}
+	}
 	return done, nil
+}
+
+// moveTag has a tag name a payload, unless it names a newer one: payloads may be accepted
+// in another order than they were cut in.
+func (w *world) moveTag(ctx context.Context, tag string, p *release.Payload) error {
+	fail := func(err error) error {
+		return fmt.Errorf("moving tag %q of %s to %q: %w", tag, w.releases(), p.Version, err)
+	}
+	now, err := w.registry.Resolve(ctx, w.releases()+":"+tag)
+	if err == nil && now == p.Digest {
+		return nil
+	}
+	if err == nil {
+		img, err := w.registry.Image(ctx, w.releases()+"@"+now.String())
+		if err != nil {
+			return fail(err)
+		}
+		named, err := release.Load(ctx, img)
+		if err != nil {
+			return fail(err)
+		}
+		if streams.Older(p.Version, named.Version) {
+			return nil
+		}
+	} else if !errors.Is(err, oci.ErrNotFound) {
+		return fail(err)
+	}
+	if err := w.registry.Tag(ctx, p.Reference, tag); err != nil {
+		return fail(err)
+	}
+	return nil
 }
 
 func (w *world) promoteInto(ctx context.Context, channel string, add channels.Addition, dryRun bool) (channels.Plan, error) {

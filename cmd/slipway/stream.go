@@ -192,7 +192,7 @@ func (w *world) policy(stream string) (streams.Policy, error) {
 	if s == nil {
 		return streams.Policy{}, usage(fmt.Errorf("choosing stream %q: distribution %q has no such stream", stream, w.distro.Name))
 	}
-	policy := streams.Policy{Name: s.Name, Channels: s.Channels, Blocking: s.Checks.Blocking, Informing: s.Checks.Informing, Upgrade: map[string]streams.UpgradePolicy{}}
+	policy := streams.Policy{Name: s.Name, Tag: s.Tag, Channels: s.Channels, Blocking: s.Checks.Blocking, Informing: s.Checks.Informing, Upgrade: map[string]streams.UpgradePolicy{}}
 	for name, c := range s.Checks.Pipelines {
 		if c.None == "reject" {
 			policy.RejectSkipped = append(policy.RejectSkipped, name)

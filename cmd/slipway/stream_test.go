@@ -146,7 +146,7 @@ func TestStableStream(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	edited := strings.Replace(string(text), "channels:\n- name: candidate\n", "- name: stable\n  stable: true\n  channels: [stable-1.2]\nchannels:\n- name: candidate\n- name: stable-1.2\n", 1)
+	edited := strings.Replace(string(text), "channels:\n- name: candidate\n", "- name: stable\n  stable: true\n  channels: [stable-1.2]\n  tag: newest\nchannels:\n- name: candidate\n- name: stable-1.2\n", 1)
 	if err := os.WriteFile(file, []byte(edited), 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -169,6 +169,13 @@ func TestStableStream(t *testing.T) {
 		{[]string{"stream", "list", "stable"}, exitDone, "pinned"},
 		{[]string{"channel", "promote", "1.2.3", "--stream", "stable"}, exitDone, "stable-1.2: version 1.2.3"},
 		{[]string{"channel", "show", "stable-1.2"}, exitDone, "1.2.3  since"},
+		{[]string{"release", "info", "registry.example.com/tiny/release:newest", "-o=jsonpath=<{.metadata.version}>"}, exitDone, "<1.2.3>"},
+		// One that is older does not take the tag back.
+		{[]string{"release", "new", "--from-release", version, "--name", "1.2.2", "--to-image", "registry.example.com/tiny/release"}, exitDone, ""},
+		{[]string{"sign", "1.2.2"}, exitDone, ""},
+		{[]string{"stream", "accept", "1.2.2", "--by", "ann", "--reason", "it is late"}, exitDone, "1.2.2 is Accepted by ann"},
+		{[]string{"channel", "promote", "1.2.2", "--stream", "stable"}, exitDone, "stable-1.2: version 1.2.2"},
+		{[]string{"release", "info", "registry.example.com/tiny/release:newest", "-o=jsonpath=<{.metadata.version}>"}, exitDone, "<1.2.3>"},
 	} {
 		out, errs, code := slipway(t, state, append(step.args, "--distro", distro)...)
 		if code != step.code || !strings.Contains(out+errs, step.want) {

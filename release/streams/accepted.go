@@ -65,6 +65,10 @@ func (h History) streamOf(v release.Version) string {
 	return h.Stable
 }
 
+// Older says whether a is older than b: by date within a stream, whose base version may be
+// set back, and else by version.
+func Older(a, b release.Version) bool { return older(a, b) }
+
 // compareAge orders by date; a stream goes on when its base version changes.
 func compareAge(a, b release.Version) int {
 	ta, _ := a.Time()

@@ -35,6 +35,9 @@ type Policy struct {
 	// RejectSkipped are the checks that must not be skipped for want of a payload to
 	// upgrade from; where the others are, that counts as passed.
 	RejectSkipped []string
+	// Tag of the payloads' repository names the newest of those that were promoted; "" is
+	// none. It is left out of JSON, so that declarations without it keep their digest.
+	Tag string `json:",omitempty"`
 }
 
 // Status is how one check of a payload ended.
