@@ -87,7 +87,7 @@ var checks = []ruleCheck{
 		"One hand-over for every control plane is enough. More are elections: a slow disk, or a member that was stopped while it led."}, findEtcdChanges},
 	{Rule{"etcd-slow-fsync", SeverityWarning, "writing etcd's log took over a second",
 		"Elections and slow writes follow. Give etcd a disk of its own, and pull images before the upgrade."}, findEvents(LaneEtcd, "slow-fsync")},
-	{Rule{"workload-unavailable", SeverityError, "a workload of the cluster had no available replica",
+	{Rule{"workload-unavailable", SeverityError, "a workload of the cluster had no ready replica",
 		"Two replicas, a budget, spread over nodes, maxUnavailable 0."}, findUnavailable(false)},
 	{Rule{"workload-single", SeverityWarning, "a workload that has one replica had none",
 		"One replica cannot be moved without a gap. What is asked by others needs two."}, findUnavailable(true)},
@@ -313,7 +313,7 @@ func findUnavailable(single bool) func(*evaluation, func(finding)) {
 			if (p.Facts["replicas"] == "1") != single || strings.HasSuffix(p.Object, " "+Namespace+"/"+storeName) {
 				continue
 			}
-			add(finding{p.Object, fmt.Sprintf("no replica of %s was available for %s", p.Facts["replicas"], span(p)), p.At, p.until - p.At})
+			add(finding{p.Object, fmt.Sprintf("no replica of %s was ready for %s", p.Facts["replicas"], span(p)), p.At, p.until - p.At})
 		}
 	}
 }

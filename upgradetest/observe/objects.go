@@ -164,12 +164,15 @@ func (b budgets) of(pod *corev1.Pod) string {
 	return ""
 }
 
-// workload is what Deployments, DaemonSets and StatefulSets have in common.
+// workload is what Deployments, DaemonSets and StatefulSets have in common. Ready
+// replicas count, as for the services and budgets before them. That a controller calls
+// one available only after minReadySeconds paces its own rollout: a drain does not wait
+// for it.
 type workload struct {
-	kind, name          string
-	generation          int64
-	replicas, available int32
-	images              string
+	kind, name      string
+	generation      int64
+	replicas, ready int32
+	images          string
 }
 
 func (o *Observer) deployment(before, after any) {
@@ -178,7 +181,7 @@ func (o *Observer) deployment(before, after any) {
 		if !ok {
 			return nil
 		}
-		w := &workload{"deployment", name(d), d.Generation, 1, d.Status.AvailableReplicas, images(d.Spec.Template)}
+		w := &workload{"deployment", name(d), d.Generation, 1, d.Status.ReadyReplicas, images(d.Spec.Template)}
 		if d.Spec.Replicas != nil {
 			w.replicas = *d.Spec.Replicas
 		}
@@ -193,7 +196,7 @@ func (o *Observer) daemonSet(before, after any) {
 		if !ok {
 			return nil
 		}
-		return &workload{"daemonset", name(d), d.Generation, d.Status.DesiredNumberScheduled, d.Status.NumberAvailable, images(d.Spec.Template)}
+		return &workload{"daemonset", name(d), d.Generation, d.Status.DesiredNumberScheduled, d.Status.NumberReady, images(d.Spec.Template)}
 	}
 	o.workload(of(before), of(after))
 }
@@ -204,7 +207,7 @@ func (o *Observer) statefulSet(before, after any) {
 		if !ok {
 			return nil
 		}
-		w := &workload{"statefulset", name(s), s.Generation, 1, s.Status.AvailableReplicas, images(s.Spec.Template)}
+		w := &workload{"statefulset", name(s), s.Generation, 1, s.Status.ReadyReplicas, images(s.Spec.Template)}
 		if s.Spec.Replicas != nil {
 			w.replicas = *s.Spec.Replicas
 		}
@@ -221,7 +224,7 @@ func images(t corev1.PodTemplateSpec) string {
 	return strings.Join(out, " ")
 }
 
-func (w *workload) up() bool { return w.available > 0 || w.replicas == 0 }
+func (w *workload) up() bool { return w.ready > 0 || w.replicas == 0 }
 
 func (o *Observer) workload(old, now *workload) {
 	if now == nil {
@@ -255,7 +258,7 @@ func (o *Observer) workload(old, now *workload) {
 		if !now.up() {
 			state = "unavailable"
 		}
-		o.see(upgradetest.LaneWorkload, object, state, fmt.Sprintf("%d of %d replicas", now.available, now.replicas), facts)
+		o.see(upgradetest.LaneWorkload, object, state, fmt.Sprintf("%d of %d replicas ready", now.ready, now.replicas), facts)
 	}
 }
 

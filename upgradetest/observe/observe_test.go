@@ -124,11 +124,12 @@ func TestBudgetsProtect(t *testing.T) {
 }
 
 func TestWorkloads(t *testing.T) {
-	deployment := func(generation int64, available int32, image string) *appsv1.Deployment {
+	deployment := func(generation int64, ready int32, image string) *appsv1.Deployment {
 		two := int32(2)
 		d := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: "b", Generation: generation}, Spec: appsv1.DeploymentSpec{Replicas: &two}}
 		d.Spec.Template.Spec.Containers = []corev1.Container{{Image: image}}
-		d.Status.AvailableReplicas = available
+		// None is available yet: minReadySeconds have not passed.
+		d.Status.ReadyReplicas = ready
 		return d
 	}
 	o, s := observer()
