@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/url"
+	"slices"
 	"strconv"
 )
 
@@ -38,6 +39,10 @@ func (c *Cluster) EtcdLeader(ctx context.Context) (*Node, error) {
 
 // MoveEtcdLeader hands etcd's leadership to another node when from has it, so
 // that taking from away costs no election. It does nothing in a cluster of one.
+//
+// A write that a member forwards to the leader in the moment of the move is lost, and
+// its client waits in vain. So the leadership goes to the last of the control planes: when
+// they are taken away in their order, it moves at most twice.
 func (c *Cluster) MoveEtcdLeader(ctx context.Context, from *Node) error {
 	planes := c.ControlPlanes()
 	if len(planes) < 2 {
@@ -51,17 +56,31 @@ func (c *Cluster) MoveEtcdLeader(ctx context.Context, from *Node) error {
 	if err != nil || leader.name != from.name {
 		return err
 	}
-	for _, s := range statuses {
-		if s.Status.Header.MemberID == s.Status.Leader {
+	to, ok := successor(planes, from, statuses)
+	if !ok {
+		return fmt.Errorf("moving etcd's leadership away from node %q: no other member answers", from.name)
+	}
+	_, err = from.script(ctx, nil, etcdctl, "--endpoints=https://127.0.0.1:2379", "move-leader", strconv.FormatUint(to, 16))
+	if err != nil {
+		return fmt.Errorf("moving etcd's leadership away from node %q: %w", from.name, err)
+	}
+	return nil
+}
+
+// successor returns the id of the member on the last node in order that answers, other
+// than from. When from is itself the last, that is the one before: it has been dealt with.
+func successor(order []*Node, from *Node, statuses []memberStatus) (uint64, bool) {
+	for _, n := range slices.Backward(order) {
+		if n.name == from.name {
 			continue
 		}
-		_, err := from.script(ctx, nil, etcdctl, "--endpoints=https://127.0.0.1:2379", "move-leader", strconv.FormatUint(s.Status.Header.MemberID, 16))
-		if err != nil {
-			return fmt.Errorf("moving etcd's leadership away from node %q: %w", from.name, err)
+		for _, s := range statuses {
+			if endpoint, err := url.Parse(s.Endpoint); err == nil && endpoint.Hostname() == n.address {
+				return s.Status.Header.MemberID, true
+			}
 		}
-		return nil
 	}
-	return fmt.Errorf("moving etcd's leadership away from node %q: no other member answers", from.name)
+	return 0, false
 }
 
 // etcdStatus asks every member, through the first control plane whose own answers.
