@@ -64,7 +64,7 @@ func testCluster(t *testing.T) (*Cluster, Bits) {
 	b.Settings = controlplane.New()
 	for part, text := range map[string]string{
 		controlplane.APIServer: "terminationGracePeriodSeconds: 75\nargs: {shutdown-send-retry-after: 'true'}\nprofiles: {ha: {args: {shutdown-delay-duration: 10s}}, single: {args: {v: '9'}}}",
-		controlplane.Etcd:      "terminationGracePeriodSeconds: 5",
+		controlplane.Etcd:      "terminationGracePeriodSeconds: 5\nresources: {requests: {cpu: 400m}}",
 	} {
 		if err := b.Settings.Set(part, []byte(text)); err != nil {
 			t.Fatal(err)

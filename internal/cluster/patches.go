@@ -50,9 +50,11 @@ func (c *Cluster) staticPodPatches(b Bits, r controlplane.Reconfiguration) ([]fi
 		if component == controlplane.Etcd {
 			image = strings.Replace(image, "@", etcdTag+"@", 1)
 		}
-		spec := map[string]any{
-			"containers": []any{map[string]any{"name": component, "image": image, "imagePullPolicy": "IfNotPresent"}},
+		container := map[string]any{"name": component, "image": image, "imagePullPolicy": "IfNotPresent"}
+		if r := b.Settings.Pods[component].Resources; len(r.Requests)+len(r.Limits) > 0 {
+			container["resources"] = r
 		}
+		spec := map[string]any{"containers": []any{container}}
 		if grace := b.Settings.GracePeriod(component); grace != controlplane.DefaultGracePeriod {
 			spec["terminationGracePeriodSeconds"] = int64(grace.Seconds())
 		}

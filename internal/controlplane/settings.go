@@ -17,6 +17,7 @@ import (
 	"strconv"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/yaml"
 )
@@ -58,6 +59,9 @@ type StaticPod struct {
 	Args map[string]string `json:"args,omitempty"`
 	// Profiles add flags on clusters of one profile, such as ha.
 	Profiles map[string]ProfileArgs `json:"profiles,omitempty"`
+	// Resources are laid over those that kubeadm gives the container: of requests and
+	// limits that both name, these hold.
+	Resources corev1.ResourceRequirements `json:"resources,omitzero"`
 	// TerminationGracePeriodSeconds is the pod's; nil leaves it at DefaultGracePeriod.
 	TerminationGracePeriodSeconds *int64 `json:"terminationGracePeriodSeconds,omitempty"`
 }
@@ -200,6 +204,15 @@ func (p StaticPod) validate(part string) error {
 	for _, profile := range slices.Sorted(maps.Keys(p.Profiles)) {
 		check("profiles."+profile+".args", p.Profiles[profile].Args)
 	}
+	amounts := func(what string, list corev1.ResourceList) {
+		for _, name := range slices.Sorted(maps.Keys(list)) {
+			if q := list[name]; q.Sign() < 0 {
+				errs = append(errs, fmt.Errorf("resources.%s.%s: %s is below 0", what, name, q.String()))
+			}
+		}
+	}
+	amounts("requests", p.Resources.Requests)
+	amounts("limits", p.Resources.Limits)
 	if n := p.TerminationGracePeriodSeconds; n != nil && *n < 0 {
 		errs = append(errs, errors.New("terminationGracePeriodSeconds: "+strconv.FormatInt(*n, 10)+" is below 0"))
 	}

@@ -50,6 +50,8 @@ func TestSettingsRefused(t *testing.T) {
 		"dashes":         {controlplane.APIServer, `args: {"--v": "2"}`, "dashes"},
 		"in a profile":   {controlplane.APIServer, `profiles: {ha: {args: {"a b": "2"}}}`, "profiles.ha.args"},
 		"kubeadm's list": {controlplane.APIServer, `args: {authorization-mode: RBAC}`, "kubeadm gives it a list"},
+		"negative CPU":   {controlplane.Etcd, "resources: {requests: {cpu: -1}}", "resources.requests.cpu"},
+		"no quantity":    {controlplane.Etcd, "resources: {requests: {cpu: much}}", "quantit"},
 		"negative grace": {controlplane.Etcd, "terminationGracePeriodSeconds: -1", "below 0"},
 		"path":           {controlplane.LoadBalancer, `check: {path: "/a\n  server evil"}`, "check.path"},
 		"two at once":    {controlplane.LoadBalancer, `{check: {fall: 0}, retries: -1}`, "retries"},
