@@ -6,6 +6,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/intstr"
@@ -127,6 +128,7 @@ func netexec(image, name string, port, udp int32, scheme corev1.URIScheme, args 
 		ReadinessProbe: &corev1.Probe{
 			ProbeHandler: corev1.ProbeHandler{HTTPGet: at("/readyz")}, PeriodSeconds: 1, TimeoutSeconds: 3, FailureThreshold: 3,
 		},
+		Resources: corev1.ResourceRequirements{Requests: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("50m")}},
 		// netexec ends at once on SIGTERM. Asked to exit, it goes on for `wait`, until
 		// every node has taken it out of the service, then finishes what it serves.
 		Lifecycle: &corev1.Lifecycle{PreStop: &corev1.LifecycleHandler{HTTPGet: at("/exit?code=0&wait=10s&timeout=15s")}},

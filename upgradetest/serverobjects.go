@@ -33,7 +33,8 @@ func program(image, name string, port int32, args ...string) corev1.Container {
 			PeriodSeconds: 1, TimeoutSeconds: 3, FailureThreshold: 3,
 		},
 		Resources: corev1.ResourceRequirements{Requests: corev1.ResourceList{
-			corev1.ResourceCPU: resource.MustParse("20m"), corev1.ResourceMemory: resource.MustParse("48Mi"),
+			// What measures must not wait for what it measures.
+			corev1.ResourceCPU: resource.MustParse("100m"), corev1.ResourceMemory: resource.MustParse("48Mi"),
 		}},
 	}
 }
