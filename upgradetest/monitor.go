@@ -32,9 +32,10 @@ type Monitor struct {
 	loops    sync.WaitGroup
 }
 
-// latest is how late a start may be and still be sent. Until then its lateness is
-// part of the figures; what comes later would only be a burst.
-const latest = 500 * time.Millisecond
+// latest is how late a start may be and still be sent: as long as an answer may take and
+// not be slow. Until then its lateness is part of the figures; what comes later would only
+// be a burst.
+const latest = time.Second
 
 // lead is the time between Start and the first slot, for everything to stand ready.
 const lead = 100 * time.Millisecond
