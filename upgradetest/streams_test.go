@@ -42,9 +42,26 @@ func writeAll(t *testing.T, w *writeProber, n int, want Class) {
 
 func ledgerOf(t *testing.T, k keeper) Ledger {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	return k.settle(ctx)
+}
+
+// eventually waits for what must come to be in the end.
+func eventually(t *testing.T, what string, so func() bool) {
+	t.Helper()
+	for end := time.Now().Add(30 * time.Second); !so(); <-time.After(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("waited in vain until %s", what)
+		}
+	}
+}
+
+// over reports whether the stream of a link has ended, and the prober knows.
+func over[S stream](l *link[S]) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return !l.is || isDone(l.current.ended())
 }
 
 // TestWritesAndWatch: what an API server does in good order costs nothing, and what
@@ -112,12 +129,13 @@ func TestWritesAndWatch(t *testing.T) {
 		writeAll(t, w, 1, OK)
 		f.set(func(f *fakeAPI) { f.hide = false })
 		writeAll(t, w, 1, OK)
-		if p := probe(t, watch); p.Class != Timeout {
+		if p := unanswered(t, watch); p.Class != Timeout {
 			t.Errorf("a watch that hides a number gave %v", p.Class)
 		}
 		// What overlaps may come in any order, so it takes many later ones to be sure.
 		writeAll(t, w, passedBy+2, OK)
-		if p := probe(t, watch); p.Class != Lost {
+		eventually(t, "the watch has shown the later ones", func() bool { return w.seq.passed() >= 2 })
+		if p := unanswered(t, watch); p.Class != Lost {
 			t.Errorf("a watch that goes on without a number gave %v (%s)", p.Class, p.Detail)
 		}
 		if p := probe(t, watch); p.Class != OK {
@@ -210,7 +228,7 @@ func TestLogStream(t *testing.T) {
 	}
 	f.set(func(f *fakeAPI) { f.down = true })
 	f.endWatches()
-	<-time.After(20 * time.Millisecond)
+	eventually(t, "the stream has ended", func() bool { return over(&l.link) })
 	if p := probe(t, l); p.Class != HTTP5xx {
 		t.Errorf("no log is to be had, and the probe says %v (%s)", p.Class, p.Detail)
 	}
@@ -274,11 +292,18 @@ func TestTCPTicks(t *testing.T) {
 	defer prober.Close()
 	want := func(what string, class Class, reconnected bool) {
 		t.Helper()
-		if p := probe(t, prober); p.Class != class || p.Reconnected != reconnected {
+		ask := probe
+		if class == Timeout {
+			ask = unanswered
+		}
+		if p := ask(t, prober); p.Class != class || p.Reconnected != reconnected {
 			t.Errorf("%s: %v (%s), reconnected %v; want %v, %v", what, p.Class, p.Detail, p.Reconnected, class, reconnected)
 		}
 	}
-	settle := func() { <-time.After(50 * time.Millisecond) }
+	settle := func() {
+		t.Helper()
+		eventually(t, "the stream has ended", func() bool { return over(&prober.(*echoProber).link) })
+	}
 	want("the first", OK, false)
 	want("the second", OK, false)
 	s.end(func(c net.Conn) { _, _ = io.WriteString(c, Bye+"\n") })
@@ -342,7 +367,9 @@ func TestStoreKeepsItsWord(t *testing.T) {
 		t.Errorf("%+v", l)
 	}
 	server.Close()
-	if l := ledgerOf(t, prober.(keeper)); l.Unverified == "" || l.Missing != 0 {
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second) // it asks until then
+	defer cancel()
+	if l := prober.(keeper).settle(ctx); l.Unverified == "" || l.Missing != 0 {
 		t.Errorf("a store that is gone: %+v", l)
 	}
 }
