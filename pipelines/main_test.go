@@ -64,7 +64,7 @@ func step(name string, args []string) int {
 		time.Sleep(d)
 	case "meet": // DIR NAME OTHER: ends when another step has come too
 		_ = os.WriteFile(filepath.Join(args[0], args[1]), nil, 0o644)
-		for range 1000 {
+		for range 6000 {
 			if _, err := os.Stat(filepath.Join(args[0], args[2])); err == nil {
 				return 0
 			}

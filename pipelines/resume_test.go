@@ -283,7 +283,7 @@ func TestAbortCutsFinallyShort(t *testing.T) {
 	if f, _ := res.Task("f"); f.Status != pipelines.Cancelled || res.Status != pipelines.Cancelled {
 		t.Errorf("run is %s with %+v", res.Status, f)
 	}
-	if took := time.Since(began); took > 20*time.Second {
+	if took := time.Since(began); took > 2*time.Minute { // the task sleeps for five
 		t.Errorf("the abort took %s", took)
 	}
 }

@@ -300,11 +300,13 @@ func TestRunFinallySkipsOnMissingResultAndFailsTheRun(t *testing.T) {
 }
 
 func TestRunTimeouts(t *testing.T) {
+	const limit = 5 * time.Second // enough for a process to start on a busy host
 	t.Run("task", func(t *testing.T) {
-		b := newBench(t, workHead+inline("slow", "sleep, 1m", "timeout: 200ms")+"  finally:\n"+order("f"))
+		t.Parallel()
+		b := newBench(t, workHead+inline("slow", "sleep, 1m", "timeout: "+limit.String())+"  finally:\n"+order("f"))
 		res := b.run(t)
 		task, _ := res.Task("slow")
-		if task.Status != pipelines.Failed || task.Reason != "TaskRunTimeout" || task.Message != `task "slow" did not end within 200ms; step "do" was running` {
+		if task.Status != pipelines.Failed || task.Reason != "TaskRunTimeout" || task.Message != `task "slow" did not end within `+limit.String()+`; step "do" was running` {
 			t.Errorf("task is %+v", task)
 		}
 		if got := lines(t, filepath.Join(b.work, "order")); len(got) != 1 {
@@ -312,15 +314,17 @@ func TestRunTimeouts(t *testing.T) {
 		}
 	})
 	t.Run("step", func(t *testing.T) {
-		b := newBench(t, workHead+"  - name: slow\n    taskSpec: {steps: [{name: do, timeout: 200ms, image: "+selfImage+", command: [sleep], args: [\"60\"]}]}\n")
+		t.Parallel()
+		b := newBench(t, workHead+"  - name: slow\n    taskSpec: {steps: [{name: do, timeout: "+limit.String()+", image: "+selfImage+", command: [sleep], args: [\"60\"]}]}\n")
 		task, _ := b.run(t).Task("slow")
-		if task.Reason != "TaskRunTimeout" || task.Message != `step "do" did not end within 200ms` {
+		if task.Reason != "TaskRunTimeout" || task.Message != `step "do" did not end within `+limit.String() {
 			t.Errorf("task is %+v", task)
 		}
 	})
 	t.Run("tasks", func(t *testing.T) {
+		t.Parallel()
 		b := newBench(t, workHead+inline("slow", "sleep, 1m")+order("after", "runAfter: [slow]")+"  finally:\n"+order("f"))
-		b.opts.Timeouts.Tasks = 200 * time.Millisecond
+		b.opts.Timeouts.Tasks = limit
 		res := b.run(t)
 		want := map[string]string{"slow": "Failed TaskRunTimeout", "after": "Skipped PipelineRun Tasks timeout has been reached", "f": "Succeeded Succeeded"}
 		if diff := cmp.Diff(want, statuses(res)); diff != "" || res.Status != pipelines.Failed || res.Reason != "PipelineRunTimeout" {
@@ -328,8 +332,9 @@ func TestRunTimeouts(t *testing.T) {
 		}
 	})
 	t.Run("pipeline", func(t *testing.T) {
+		t.Parallel()
 		b := newBench(t, workHead+inline("slow", "sleep, 1m")+"  finally:\n"+order("f"))
-		b.opts.Timeouts.Pipeline = 200 * time.Millisecond
+		b.opts.Timeouts.Pipeline = limit
 		res := b.run(t)
 		want := map[string]string{"slow": "Failed TaskRunTimeout", "f": "Skipped PipelineRun timeout has been reached"}
 		if diff := cmp.Diff(want, statuses(res)); diff != "" || res.Reason != "PipelineRunTimeout" {
@@ -337,8 +342,9 @@ func TestRunTimeouts(t *testing.T) {
 		}
 	})
 	t.Run("finally", func(t *testing.T) {
+		t.Parallel()
 		b := newBench(t, workHead+order("a")+"  finally:\n"+inline("f", "sleep, 1m"))
-		b.opts.Timeouts.Finally = 200 * time.Millisecond
+		b.opts.Timeouts.Finally = limit
 		res := b.run(t)
 		want := map[string]string{"a": "Succeeded Succeeded", "f": "Failed TaskRunTimeout"}
 		if diff := cmp.Diff(want, statuses(res)); diff != "" || res.Reason != "PipelineRunTimeout" {
@@ -346,6 +352,7 @@ func TestRunTimeouts(t *testing.T) {
 		}
 	})
 	t.Run("parts longer than the whole", func(t *testing.T) {
+		t.Parallel()
 		b := newBench(t, workHead+order("a"))
 		b.opts.Timeouts = pipelines.Timeouts{Pipeline: time.Hour, Tasks: time.Hour, Finally: time.Minute}
 		_, err := pipelines.Run(t.Context(), b.opts)
