@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -26,7 +28,14 @@ func (k Kubernetes) Lead(ctx context.Context, waiting func(string), lead func(co
 	held, giveBack := context.WithCancel(ctx)
 	defer giveBack()
 	var result error
-	led := false
+	var led atomic.Bool
+	var told sync.Mutex
+	over := false // nobody is told any more
+	defer func() {
+		told.Lock()
+		defer told.Unlock()
+		over = true
+	}()
 	finished := make(chan struct{})
 	elector, err := leaderelection.NewLeaderElector(leaderelection.LeaderElectionConfig{
 		Lock: &resourcelock.LeaseLock{
@@ -39,13 +48,16 @@ func (k Kubernetes) Lead(ctx context.Context, waiting func(string), lead func(co
 		Callbacks: leaderelection.LeaderCallbacks{
 			OnStartedLeading: func(leading context.Context) {
 				defer close(finished)
-				led = true
+				led.Store(true)
 				result = lead(withLoss(leading, held))
 				giveBack()
 			},
 			OnStoppedLeading: func() {},
+			// The library calls it on a goroutine of its own, whenever that comes to run.
 			OnNewLeader: func(holder string) {
-				if waiting != nil && holder != k.Holder {
+				told.Lock()
+				defer told.Unlock()
+				if waiting != nil && !over && holder != "" && holder != k.Holder {
 					waiting(holder)
 				}
 			},
@@ -55,7 +67,7 @@ func (k Kubernetes) Lead(ctx context.Context, waiting func(string), lead func(co
 		return fmt.Errorf("taking lease %s/%s: %w", k.Namespace, k.Name, err)
 	}
 	elector.Run(held)
-	if ctx.Err() != nil && !elector.IsLeader() && !led {
+	if ctx.Err() != nil && !elector.IsLeader() && !led.Load() {
 		return fmt.Errorf("taking lease %s/%s: %w", k.Namespace, k.Name, context.Cause(ctx))
 	}
 	lost := held.Err() == nil

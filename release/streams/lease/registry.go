@@ -82,8 +82,8 @@ func (r Registry) Lead(ctx context.Context, waiting func(string), lead func(cont
 	// The deadline holds even when the loop below hangs in a request.
 	expiry := time.AfterFunc(time.Until(begun.Add(r.validity())), func() { stop(ErrLost) })
 	defer expiry.Stop()
-	done := make(chan record, 1)
-	go func() { done <- r.renew(leading, stop, expiry, mine, digest) }()
+	done := make(chan held, 1)
+	go func() { done <- r.renew(leading, stop, expiry, held{record: mine, digest: digest}) }()
 	err = lead(leading)
 	lost := errors.Is(context.Cause(leading), ErrLost)
 	stop(nil)
@@ -150,11 +150,20 @@ func (r Registry) claim(ctx context.Context, read time.Time, claim record) (dige
 	return digest, err == nil && current.Nonce == claim.Nonce, err
 }
 
+// held is the record that was written last, and the one before it, which still lies in
+// the registry for whoever has looked up the tag already.
+type held struct {
+	record
+	digest, before v1.Hash
+}
+
 // renew keeps the lease until leading ends, and ends it when that fails. It returns
 // the record that was written last.
-func (r Registry) renew(leading context.Context, stop context.CancelCauseFunc, expiry *time.Timer, mine record, digest v1.Hash) record {
-	for {
-		if clock.Sleep(leading, r.Duration/5) != nil {
+func (r Registry) renew(leading context.Context, stop context.CancelCauseFunc, expiry *time.Timer, mine held) held {
+	// Claiming has used up most of what the claim is good for, so the first renewal comes
+	// at once.
+	for wait := time.Duration(0); ; wait = r.Duration / 5 {
+		if clock.Sleep(leading, wait) != nil {
 			return mine
 		}
 		begun := time.Now()
@@ -163,7 +172,7 @@ func (r Registry) renew(leading context.Context, stop context.CancelCauseFunc, e
 			stop(ErrLost)
 			return mine
 		}
-		next := mine
+		next := mine.record
 		next.Renewals++
 		var written v1.Hash
 		if err == nil {
@@ -176,31 +185,40 @@ func (r Registry) renew(leading context.Context, stop context.CancelCauseFunc, e
 			stop(ErrLost) // it had fired already
 			return mine
 		}
-		r.forget(leading, digest)
-		mine, digest = next, written
+		r.forget(leading, mine.before)
+		mine = held{next, written, mine.digest}
 	}
 }
 
 // release gives the lease back, if nobody has taken it; when that fails, others wait
 // for its end.
-func (r Registry) release(ctx context.Context, mine record) {
+func (r Registry) release(ctx context.Context, mine held) {
 	ctx, cancel := context.WithTimeout(ctx, r.Duration/8)
 	defer cancel()
 	if current, err := r.read(ctx); err == nil && current.Nonce == mine.Nonce {
 		current.Released = true
 		_, _ = r.write(ctx, current)
+		r.forget(ctx, mine.before)
 	}
 }
 
-// forget removes a record of one's own that a newer one has replaced, for the
+// forget removes a record of one's own that newer ones have replaced, for the
 // registry would gather them. One that stays does no harm.
 func (r Registry) forget(ctx context.Context, digest v1.Hash) {
+	if digest == (v1.Hash{}) {
+		return
+	}
 	repository := r.Tag[:strings.LastIndexByte(r.Tag, ':')]
 	_ = r.Images.Delete(ctx, repository+"@"+digest.String())
 }
 
 func (r Registry) read(ctx context.Context) (record, error) {
 	img, err := r.Images.Image(ctx, r.Tag)
+	if errors.Is(err, oci.ErrNotFound) {
+		// A registry looks a tag up first and then reads the manifest, and it may be replaced
+		// and removed in between. Taken for a free lease, that would give it to a second.
+		img, err = r.Images.Image(ctx, r.Tag)
+	}
 	if errors.Is(err, oci.ErrNotFound) {
 		return record{}, nil
 	}
