@@ -202,9 +202,13 @@ func TestSupersede(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-	defer cancel()
-	go func() { _ = ctl.Run(ctx) }()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = ctl.Run(ctx)
+	}()
+	defer func() { cancel(); <-ended }() // it writes into folders of the test
 	for {
 		state := read(t, c)
 		if len(state.Cuts) == 2 && state.Cuts[0].End != nil {
