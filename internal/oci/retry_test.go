@@ -78,7 +78,7 @@ func TestRetryAfter(t *testing.T) {
 			if len(tries) < 2 {
 				t.Fatalf("%d tries", len(tries))
 			}
-			if wait := tries[1].Begun.Sub(tries[0].Begun); wait < 950*time.Millisecond || wait > 3*time.Second {
+			if wait := tries[1].Begun.Sub(tries[0].Begun); wait < 950*time.Millisecond || wait > 20*time.Second {
 				t.Errorf("came back after %s, asked for 1 s", wait)
 			}
 		})
@@ -235,7 +235,7 @@ func TestStalled(t *testing.T) {
 	begun := time.Now()
 	_, err := r.Resolve(t.Context(), canonical+"/etcd:v1")
 	oneSentence(t, err, "no data moved for 200ms", "tried 2 times")
-	if took := time.Since(begun); took > 5*time.Second {
+	if took := time.Since(begun); took > time.Minute { // the client waits for two, if it is not told else
 		t.Errorf("it took %s", took)
 	}
 }
@@ -248,8 +248,9 @@ func TestSlowIsNotStalled(t *testing.T) {
 	if _, err := client(t, s.Addr()).Push(t.Context(), canonical+"/etcd:v1", img); err != nil {
 		t.Fatal(err)
 	}
-	s.Inject(Fault{On: Match{Method: "GET", Kind: Blob}, Do: Slow(1 << 20)})
-	r := client(t, s.Addr(), oci.WithPatience(1, time.Millisecond, time.Millisecond, time.Second))
+	s.Inject(Fault{On: Match{Method: "GET", Kind: Blob}, Do: Slow(1 << 19)})
+	const idle = 3 * time.Second
+	r := client(t, s.Addr(), oci.WithPatience(1, time.Millisecond, time.Millisecond, idle))
 	begun := time.Now()
 	got, err := r.Image(t.Context(), canonical+"/etcd:v1")
 	if err == nil {
@@ -258,7 +259,7 @@ func TestSlowIsNotStalled(t *testing.T) {
 	if err != nil {
 		t.Error(err)
 	}
-	if time.Since(begun) < time.Second {
+	if time.Since(begun) < idle {
 		t.Error("the test was too fast to show anything")
 	}
 }

@@ -104,9 +104,9 @@ func TestEffectsOnReads(t *testing.T) {
 				t.Errorf("%v %s", resp, data)
 			}
 		}},
-		"429 with a date": {RetryAt(429, 5*time.Second), func(t *testing.T, resp *http.Response, _ []byte, _ error, _ time.Duration) {
+		"429 with a date": {RetryAt(429, 5*time.Second), func(t *testing.T, resp *http.Response, _ []byte, _ error, took time.Duration) {
 			at, err := http.ParseTime(resp.Header.Get("Retry-After"))
-			if in := time.Until(at); err != nil || in < 4*time.Second || in > 6*time.Second {
+			if in := time.Until(at); err != nil || in+took < 4*time.Second || in > 6*time.Second {
 				t.Errorf("%v, in %s", err, in)
 			}
 		}},
@@ -142,7 +142,7 @@ func TestEffectsOnReads(t *testing.T) {
 			}
 		}},
 		"slow": {Slow(200_000), func(t *testing.T, _ *http.Response, data []byte, err error, took time.Duration) {
-			if err != nil || !bytes.Equal(data, want) || took < 400*time.Millisecond || took > 5*time.Second {
+			if err != nil || !bytes.Equal(data, want) || took < 400*time.Millisecond || took > 30*time.Second {
 				t.Errorf("%d bytes, %v, %s", len(data), err, took)
 			}
 		}},
@@ -180,7 +180,7 @@ func TestCutUpload(t *testing.T) {
 
 func TestRefuse(t *testing.T) {
 	s, _ := pushed(t)
-	s.Inject(Fault{On: Match{Kind: TagList}, Times: 1, Do: Refuse(200 * time.Millisecond)})
+	s.Inject(Fault{On: Match{Kind: TagList}, Times: 1, Do: Refuse(2 * time.Second)})
 	url := "http://" + s.Addr() + "/v2/skiff/etcd/tags/list"
 	if _, _, err := do(t, "GET", url, nil); err == nil {
 		t.Error("the request that begins it was answered")
@@ -196,7 +196,7 @@ func TestRefuse(t *testing.T) {
 			}
 			break
 		}
-		if time.Since(begun) > 10*time.Second {
+		if time.Since(begun) > time.Minute {
 			t.Fatal(err)
 		}
 	}
