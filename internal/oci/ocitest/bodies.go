@@ -31,14 +31,20 @@ func (w *countingWriter) WriteHeader(code int) {
 }
 
 func (w *countingWriter) Write(p []byte) (int, error) {
+	// Counted before it is sent: a client that has it all may look at the count at once.
+	w.count(len(p))
 	n, err := w.ResponseWriter.Write(p)
+	w.count(n - len(p))
+	return n, err
+}
+
+func (w *countingWriter) count(n int) {
 	w.server.mu.Lock()
 	defer w.server.mu.Unlock()
 	if w.entry.Status == 0 {
 		w.entry.Status = http.StatusOK
 	}
 	w.entry.Sent += int64(n)
-	return n, err
 }
 
 type countingBody struct {
