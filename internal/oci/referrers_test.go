@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	ggcr "github.com/google/go-containerregistry/pkg/registry"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -30,7 +32,13 @@ const (
 
 // registries are one that lists referrers and one that leaves it to its clients.
 func registries(t *testing.T) map[string]string {
-	plain := httptest.NewServer(ggcr.New(ggcr.Logger(log.New(io.Discard, "", 0))))
+	registry := ggcr.New(ggcr.Logger(log.New(io.Discard, "", 0)))
+	// Clients give each other as much time as they take themselves. Did that come to a few
+	// milliseconds, a busy host would hold one of them up for longer.
+	plain := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		time.Sleep(50 * time.Millisecond)
+		registry.ServeHTTP(w, r)
+	}))
 	t.Cleanup(plain.Close)
 	return map[string]string{"listing": ocitest.Registry(t).Addr(), "plain": strings.TrimPrefix(plain.URL, "http://")}
 }
