@@ -145,7 +145,7 @@ func TestNotReadyWithoutGraph(t *testing.T) {
 // finished.
 func TestShutdown(t *testing.T) {
 	s, _ := newServer(t)
-	s.Drain = 300 * time.Millisecond
+	s.Drain = 3 * time.Second // long enough for two requests on a busy host
 	entered, leave := make(chan struct{}), make(chan struct{})
 	s.Pages = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		close(entered)
@@ -175,10 +175,13 @@ func TestShutdown(t *testing.T) {
 	if err != nil || resp.StatusCode != 200 || !resp.Close {
 		t.Errorf("while draining: %v, %v", resp, err)
 	}
-	time.Sleep(400 * time.Millisecond)
-	if _, err := net.Dial("tcp", address); err == nil {
-		t.Error("still listening after draining")
-	}
+	eventually(t, "the end of draining", func() bool {
+		conn, err := net.Dial("tcp", address)
+		if err == nil {
+			conn.Close()
+		}
+		return err != nil
+	})
 	close(leave)
 	if got := <-late; got != "late" {
 		t.Errorf("the request under way got %q", got)

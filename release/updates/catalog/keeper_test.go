@@ -137,7 +137,7 @@ func TestRun(t *testing.T) {
 	over := make(chan struct{})
 	go func() { defer close(over); k.Run(ctx) }()
 	wait := func(ok func(*catalog.Catalog) bool) *catalog.Catalog {
-		for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 			if c := k.Catalog(); c != nil && ok(c) {
 				return c
 			}
