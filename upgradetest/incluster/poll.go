@@ -78,6 +78,9 @@ type poller struct {
 	pulled     chan struct{} // closed when all is pulled after the end
 }
 
+// lastAnswer bounds how long the answer to the last pull may take.
+const lastAnswer = 2 * time.Second
+
 // Poll serves pulls until ctx ends, and then until all was pulled, at most grace.
 func Poll(ctx context.Context, o PollOptions, grace time.Duration) error {
 	p := &poller{options: o, pulled: make(chan struct{})}
@@ -101,8 +104,15 @@ func Poll(ctx context.Context, o PollOptions, grace time.Duration) error {
 	select {
 	case <-p.pulled:
 	case <-time.After(grace):
+		return errors.Join(err, server.Close())
 	}
-	return errors.Join(err, server.Close())
+	// Who pulled the rest is still being told that it was all.
+	end, cancel := context.WithTimeout(context.Background(), lastAnswer)
+	defer cancel()
+	if server.Shutdown(end) != nil {
+		err = errors.Join(err, server.Close())
+	}
+	return err
 }
 
 func (p *poller) leave() error {
