@@ -123,12 +123,21 @@ func (l *faultyListener) Accept() (net.Conn, error) {
 		if errors.Is(err, net.ErrClosed) {
 			continue
 		}
-		if err == nil {
-			l.mu.Lock()
-			l.conns[c] = true
-			l.mu.Unlock()
+		if err != nil {
+			return nil, err
 		}
-		return c, err
+		l.mu.Lock()
+		current := l.inner == inner
+		if current {
+			l.conns[c] = true
+		}
+		l.mu.Unlock()
+		if !current { // it came before the port was shut, and was not known to reset
+			_ = c.(*net.TCPConn).SetLinger(0)
+			c.Close()
+			continue
+		}
+		return c, nil
 	}
 }
 

@@ -55,7 +55,7 @@ func TestClusterVersion(t *testing.T) {
 		"aborted":            {driver: driver.ClusterVersion{To: one(newer), AbortAt: 0.5}, want: driver.Report{From: older, To: newer, Aborted: true, RolledBack: true}, at: older, says: "giving up at 50 %"},
 		"rolled back":        {driver: driver.ClusterVersion{To: one(newer), Rollback: true}, want: driver.Report{From: older, To: newer, RolledBack: true}, at: older},
 		"refused":            {change: func(o *drivertest.OKD) { o.Refuses = true }, driver: driver.ClusterVersion{To: one(newer)}, want: driver.Report{From: older, To: newer}, at: older, error: "cannot be verified", stall: true},
-		"stuck":              {change: func(o *drivertest.OKD) { o.StuckAt = 30 }, driver: driver.ClusterVersion{To: one(newer), StallTimeout: 50 * time.Millisecond}, want: driver.Report{From: older, To: newer}, at: older, error: "30% complete", stall: true},
+		"stuck":              {change: func(o *drivertest.OKD) { o.StuckAt = 30 }, driver: driver.ClusterVersion{To: one(newer), StallTimeout: 500 * time.Millisecond}, want: driver.Report{From: older, To: newer}, at: older, error: "30% complete", stall: true},
 		"in another upgrade": {change: func(o *drivertest.OKD) { o.Percent, o.Want = 10, newer }, driver: driver.ClusterVersion{To: one(newer)}, want: driver.Report{From: newer, To: newer}, at: older, error: "in the midst"},
 	} {
 		t.Run(name, func(t *testing.T) {
