@@ -50,11 +50,24 @@ func (p *pretended) name(payload *release.Payload) string {
 }
 
 // switched is a prober whose backend can be turned off.
-type switched struct{ off atomic.Bool }
+type switched struct {
+	off   atomic.Bool
+	asked atomic.Int32
+}
 
 func (s *switched) Probe(_ context.Context, p *upgradetest.Probe) {
 	if s.off.Load() {
 		p.Class, p.Detail = upgradetest.Refused, "connection refused"
+	}
+	s.asked.Add(1)
+}
+
+// stay lets the backend be as it is for a while, in which it is asked.
+func (s *switched) stay(ctx context.Context) {
+	enough := s.asked.Load() + 3
+	time.Sleep(300 * time.Millisecond)
+	for s.asked.Load() < enough && ctx.Err() == nil {
+		time.Sleep(10 * time.Millisecond)
 	}
 }
 func (s *switched) Close() {}
@@ -69,11 +82,11 @@ func (p *pretended) Upgrade(ctx context.Context, to *release.Payload, samples st
 		return upgradetest.Result{}, err
 	}
 	m.Mark("control-plane/node-1/upgrade")
-	time.Sleep(300 * time.Millisecond)
+	prober.stay(ctx)
 	prober.off.Store(slices.Contains(p.fails, p.name(to)))
-	time.Sleep(300 * time.Millisecond)
+	prober.stay(ctx)
 	prober.off.Store(false)
-	time.Sleep(300 * time.Millisecond)
+	prober.stay(ctx)
 	res, err := m.Stop(ctx)
 	res.From, res.To = upgradetest.Release{Version: "from", Digest: "sha256:from"}, upgradetest.Release{Version: to.Version.String(), Digest: to.Digest.String()}
 	res.Failure = p.failure
