@@ -47,7 +47,7 @@ func newConfig(t *testing.T, d streams.Declaration) config {
 	t.Helper()
 	return config{
 		Addr: ocitest.Serve(t, t.TempDir()).Addr(), Dir: t.TempDir(), Shared: t.TempDir(), Holder: "first", Stream: d, Once: true,
-		Lease: 2 * time.Second, Inputs: []streams.Input{{Name: "etcd", Digest: "sha256:1"}},
+		Lease: 6 * time.Second, Inputs: []streams.Input{{Name: "etcd", Digest: "sha256:1"}},
 	}
 }
 
