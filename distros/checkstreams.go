@@ -36,6 +36,7 @@ func (l *loader) checkRules(field string, s *Stream) {
 		l.bad(field+".base", "must be three numbers such as 1.36.3, not %q", s.Base)
 	}
 	l.checkInputs(field+".inputs", s)
+	l.checkArchitectures(field+".architectures", s)
 	l.checkCut(field+".cut", s.Cut)
 	l.checkPipelineName(field+".run.pipeline", s.Run.Pipeline, true)
 	for _, name := range slices.Sorted(maps.Keys(s.Checks.Pipelines)) {
@@ -58,6 +59,7 @@ func (l *loader) checkStable(field string, s *Stream) {
 		given bool
 	}{
 		{"base", s.Base != ""},
+		{"architectures", len(s.Architectures) > 0},
 		{"inputs", !reflect.DeepEqual(s.Inputs, Inputs{})},
 		{"cut", s.Cut != Cut{}},
 		{"run", s.Run.Pipeline != "" || len(s.Run.Params) > 0},

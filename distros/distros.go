@@ -69,14 +69,17 @@ type Stream struct {
 	Channels []string `json:"channels,omitempty"`
 	// Tag is one of the release repository that names the newest payload that was
 	// promoted into the channels; it moves on with them.
-	Tag     string   `json:"tag,omitempty"`
-	Checks  Checks   `json:"checks,omitempty"`
-	Upgrade Upgrade  `json:"upgrade,omitempty"`
-	Inputs  Inputs   `json:"inputs,omitempty"`
-	Cut     Cut      `json:"cut,omitempty"`
-	Run     Pipeline `json:"run,omitempty"`
-	Retries Retries  `json:"retries,omitempty"`
-	Retain  Retain   `json:"retain,omitempty"`
+	Tag     string  `json:"tag,omitempty"`
+	Checks  Checks  `json:"checks,omitempty"`
+	Upgrade Upgrade `json:"upgrade,omitempty"`
+	Inputs  Inputs  `json:"inputs,omitempty"`
+	// Architectures are those that its payloads are for, as Go names them: of several, a
+	// payload is a manifest list. That of the distribution's platform when empty.
+	Architectures []string `json:"architectures,omitempty"`
+	Cut           Cut      `json:"cut,omitempty"`
+	Run           Pipeline `json:"run,omitempty"`
+	Retries       Retries  `json:"retries,omitempty"`
+	Retain        Retain   `json:"retain,omitempty"`
 	// Frozen says why nothing is cut; empty means that it is.
 	Frozen string `json:"frozen,omitempty"`
 }

@@ -70,6 +70,10 @@ func TestStreamMistakes(t *testing.T) {
 		"no such stream": {"{stream: nightly}", "{stream: daily}", `7: spec.inputs.stream: there is no stream "daily"`},
 		"lock":           {"{stream: nightly}", "{lock: ../x}", `7: spec.inputs.lock: must be a file below this folder such as distro.lock, not "../x"`},
 		"component":      {"{stream: nightly}", "{components: {none: x}}", `7: spec.inputs.components.none: there is no component "none"|7: spec.inputs.components.none: must be a repository with a tag such as registry.example.com/ci/etcd:main, not "x"`},
+		"architecture":   {"base: 1.3.0", "architectures: [amd64, aarch64, amd46, sparc, amd64, multi]", `5: spec.architectures[1]: there is no architecture "aarch64"; did you mean arm64?|5: spec.architectures[2]: there is no architecture "amd46"; did you mean amd64?|5: spec.architectures[3]: there is no architecture "sparc"; there are 386, amd64, arm, arm64, loong64, mips64le, ppc64le, riscv64, s390x|5: spec.architectures[4]: architecture "amd64" stands here twice|5: spec.architectures[5]: must list the architectures of the manifest list, such as [amd64, arm64], not "multi"`},
+		"not fed":        {"base: 1.3.0", "architectures: [amd64, arm64]", `5: spec.architectures: stream "nightly", of which it is made, is not cut for "arm64", but for amd64`},
+		"own components": {"  inputs: {stream: nightly}", "  architectures: [arm64]", "7: spec.architectures: need inputs.components or inputs.stream: components that are built here are built for amd64 alone"},
+		"one is built":   {"base: 1.3.0\n  channels: [candidate]\n  inputs: {stream: nightly}", "architectures: [arm64]\n  inputs: {components: {tool: registry.example.com/ci/tool:main}}", `5: spec.architectures: component "base" is not among inputs.components, and is built here for amd64 alone; name a repository for it`},
 		"selector":       {"range: >=1.0.0 <2.0.0", "newest", `17: spec.checks.pipelines.soak.from: must be previous, previous-1, previous-patch, previous-minor, range: RANGE, channel: NAME or payload: VERSION, not "newest"`},
 		"range":          {">=1.0.0 <2.0.0", "new", `17: spec.checks.pipelines.soak.from: must have a range such as range: >=1.35.0 <1.36.0, not "new": Could not get version from string: "new"`},
 		"channel":        {"range: >=1.0.0 <2.0.0", "channel: stable", `17: spec.checks.pipelines.soak.from: there is no channel "stable"`},
@@ -82,7 +86,7 @@ func TestStreamMistakes(t *testing.T) {
 		"tag":            {"base: 1.3.0", "tag: 1.3.0", `5: spec.tag: must be a DNS label such as latest, not "1.3.0"`},
 		"stable":         {"base: 1.3.0", "stable: true", fmt.Sprintf("7: spec.inputs: %[1]s|8: spec.cut: %[1]s|9: spec.run: %[1]s|10: spec.retries: %[1]s|13: spec.checks.pipelines: %[1]s|19: spec.retain: %[1]s|20: spec.frozen: %[1]s", "must be left out of a stable stream: nothing is cut of it, and nothing of it deleted")},
 		"kind":           {"kind: Stream", "kind: Cut", `2: kind: must be "Stream", not "Cut"`},
-		"unknown field":  {"  retain:", "  retained: 3\n  retain:", "19: spec.retained: is not a field; known here are base, channels, checks, cut, frozen, inputs, name, retain, retries, run, stable, tag, upgrade"},
+		"unknown field":  {"  retain:", "  retained: 3\n  retain:", "19: spec.retained: is not a field; known here are architectures, base, channels, checks, cut, frozen, inputs, name, retain, retries, run, stable, tag, upgrade"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := distros.LoadFS(withStream(t, m.old, m.with), "tiny")
