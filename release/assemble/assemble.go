@@ -98,6 +98,9 @@ type Options struct {
 	// MultiPlatform says that Platform chooses among the images of an index, and that a
 	// component without one may stay if it brings no manifests. Else the source chooses.
 	MultiPlatform bool
+	// Architectures are those that MakeIndex makes payloads for, on Linux; it is an error
+	// that the base or any component lacks one. None: those of the base.
+	Architectures []string
 }
 
 // Result is an assembled payload.

@@ -78,6 +78,9 @@ func (o Options) harvestOne(ctx context.Context, reader *layerReader, c Componen
 	if err != nil {
 		return harvest{}, err
 	}
+	if !fits && len(o.Architectures) > 0 {
+		return harvest{}, fmt.Errorf("it has no image for %s", o.Platform.String())
+	}
 	h := harvest{labels: img.config.Config.Labels, image: img.open}
 	if _, err := release.ParseComponentVersions(h.labels[release.LabelVersions]); err != nil {
 		return harvest{}, fmt.Errorf("label %s: %w", release.LabelVersions, err)

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
+	"github.com/slipway-release/slipway/internal/oci"
 	"github.com/slipway-release/slipway/release"
 )
 
@@ -29,7 +30,8 @@ type IndexResult struct {
 // MakeIndex makes a payload for each platform out of the components' images for
 // that platform, and the index of them. The platforms are those of the base,
 // which is BaseIndex or, when that is nil, the index that the component Base refers
-// to. Components without an image for a platform are errors if they bring manifests.
+// to, or those of Options.Architectures among them. Components without an image for a
+// platform are errors if they bring manifests or architectures are named.
 func MakeIndex(ctx context.Context, options Options, baseIndex v1.ImageIndex) (*IndexResult, error) {
 	r, err := makeIndex(ctx, options, baseIndex)
 	if err != nil {
@@ -46,12 +48,15 @@ func makeIndex(ctx context.Context, o Options, baseIndex v1.ImageIndex) (*IndexR
 			return nil, err
 		}
 	}
-	images, err := platformsOf(baseIndex)
+	images, err := oci.PlatformsOf(baseIndex)
 	if err != nil {
 		return nil, fmt.Errorf("reading the base: %w", err)
 	}
 	if len(images) == 0 {
 		return nil, errors.New("reading the base: its index lists no image of any platform")
+	}
+	if images, err = o.demanded(images); err != nil {
+		return nil, err
 	}
 	slices.SortFunc(images, func(a, b v1.Descriptor) int { return compareNames(a.Platform.String(), b.Platform.String()) })
 	o.MultiPlatform = true
@@ -88,6 +93,26 @@ func makeIndex(ctx context.Context, o Options, baseIndex v1.ImageIndex) (*IndexR
 		return nil, err
 	}
 	return result, o.refer(result)
+}
+
+// demanded are the images of the base for the architectures that are asked for, all of
+// them when none are.
+func (o Options) demanded(images []v1.Descriptor) ([]v1.Descriptor, error) {
+	if len(o.Architectures) == 0 {
+		return images, nil
+	}
+	var chosen []v1.Descriptor
+	var problems []error
+	for _, a := range o.Architectures {
+		of := slices.DeleteFunc(slices.Clone(images), func(d v1.Descriptor) bool {
+			return d.Platform.OS != "linux" || d.Platform.Architecture != a
+		})
+		if len(of) == 0 {
+			problems = append(problems, fmt.Errorf("reading the base: its index has no image for linux/%s", a))
+		}
+		chosen = append(chosen, of...)
+	}
+	return chosen, errors.Join(problems...)
 }
 
 func (o Options) baseIndex(ctx context.Context) (v1.ImageIndex, error) {

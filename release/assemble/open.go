@@ -9,7 +9,8 @@ import (
 	"sync"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"github.com/slipway-release/slipway/internal/oci"
 )
 
 func compareNames(a, b string) int { return strings.Compare(a, b) }
@@ -141,7 +142,7 @@ func (o Options) fetch(ctx context.Context, ref string) (img v1.Image, fits bool
 
 // imageFor returns the index's image for a platform, or else its first.
 func imageFor(index v1.ImageIndex, platform v1.Platform) (img v1.Image, fits bool, err error) {
-	images, err := platformsOf(index)
+	images, err := oci.PlatformsOf(index)
 	if err != nil {
 		return nil, false, err
 	}
@@ -157,22 +158,6 @@ func imageFor(index v1.ImageIndex, platform v1.Platform) (img v1.Image, fits boo
 	}
 	img, err = index.Image(chosen.Digest)
 	return img, fits, err
-}
-
-// platformsOf lists the images of an index. Attestations, which builders put
-// beside them under the platform unknown/unknown, are left out.
-func platformsOf(index v1.ImageIndex) ([]v1.Descriptor, error) {
-	manifest, err := index.IndexManifest()
-	if err != nil {
-		return nil, fmt.Errorf("reading its index: %w", err)
-	}
-	var images []v1.Descriptor
-	for _, d := range manifest.Manifests {
-		if d.Platform != nil && d.Platform.OS != "unknown" && d.MediaType.IsImage() && d.MediaType != types.DockerManifestSchema1 {
-			images = append(images, d)
-		}
-	}
-	return images, nil
 }
 
 // matches reports whether an image of one platform serves another. A variant

@@ -497,6 +497,20 @@ func TestEveryPlatformGetsItsOwnManifests(t *testing.T) {
 	if o.Metadata["a"] != "b" || len(o.Metadata) != 1 {
 		t.Errorf("the caller's metadata was changed: %v", o.Metadata)
 	}
+	// Of architectures that are asked for, no component may lack one; others do not count.
+	asked := o
+	asked.Architectures = []string{"arm64", "riscv64"}
+	if _, err := assemble.MakeIndex(t.Context(), asked, nil); err == nil || !strings.Contains(err.Error(), "the base: its index has no image for linux/riscv64") {
+		t.Errorf("got %v", err)
+	}
+	asked.Architectures = []string{"arm64"}
+	if _, err := assemble.MakeIndex(t.Context(), asked, nil); err == nil || !strings.Contains(err.Error(), `component "tool": it has no image for linux/arm64`) {
+		t.Errorf("got %v", err)
+	}
+	asked.Exclude = []string{"tool"}
+	if made, err := assemble.MakeIndex(t.Context(), asked, nil); err != nil || len(made.Platforms) != 1 || made.Platforms[0].Architecture != "arm64" {
+		t.Errorf("got %v, %v", made, err)
+	}
 	// An operator that lacks a platform would silently have no manifests there.
 	o.Components[1].Reference = pushIndex(t, r, at+"op", perPlatform(t, "op", true, false, "amd64"))
 	if _, err := assemble.MakeIndex(t.Context(), o, nil); err == nil || !strings.Contains(err.Error(), "no image for linux/arm64") {
