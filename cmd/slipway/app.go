@@ -207,7 +207,7 @@ func (a *app) payload(ctx context.Context, w *world, reference string) (*release
 	if err != nil {
 		return nil, err
 	}
-	img, err := w.registry.Image(ctx, pinned)
+	img, err := oci.AnyImage(ctx, w.registry, pinned, hostPlatform())
 	if err != nil {
 		return nil, err
 	}

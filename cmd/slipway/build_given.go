@@ -11,6 +11,7 @@ import (
 
 	"github.com/slipway-release/slipway/distros"
 	"github.com/slipway-release/slipway/images"
+	"github.com/slipway-release/slipway/internal/oci"
 )
 
 // givenImages are the components that inputs name by pull spec. Files among the inputs
@@ -49,9 +50,48 @@ func unlessGiven(all []*images.Recipe, given map[string]string) []*images.Recipe
 	return images.WithBases(all, names...)
 }
 
+// checkGiven refuses what lacks an architecture, before anything is built or copied:
+// components that are built here are built for one.
+func (a *app) checkGiven(ctx context.Context, w *world, given map[string]string, architectures []string) error {
+	own := w.distro.Architecture()
+	foreign := slices.ContainsFunc(architectures, func(arch string) bool { return arch != own })
+	var problems []error
+	for _, r := range w.distro.Components {
+		name := r.Metadata.Name
+		spec := given[name]
+		if spec == "" {
+			if foreign {
+				problems = append(problems, usage(fmt.Errorf("building component %q: it is not among the inputs, and is built for %s alone, not for %s", name, own, strings.Join(architectures, " and "))))
+			}
+			continue
+		}
+		if err := a.checkTaken(ctx, name, spec, architectures); err != nil {
+			problems = append(problems, err)
+		}
+	}
+	return errors.Join(problems...)
+}
+
+func (a *app) checkTaken(ctx context.Context, name, spec string, architectures []string) error {
+	source, reference, err := a.locatePayload(ctx, spec)
+	if err != nil {
+		return err
+	}
+	found, _, err := oci.Architectures(ctx, source, reference)
+	if err == nil {
+		if err = images.Lacking(found, architectures); err != nil {
+			err = usage(err)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("taking the image of component %q from %q: %w", name, spec, err)
+	}
+	return nil
+}
+
 // takeGiven puts the images that are given in the place of those built, in the order of
 // the distribution.
-func (a *app) takeGiven(ctx context.Context, w *world, built []images.Result, given map[string]string) ([]images.Result, error) {
+func (a *app) takeGiven(ctx context.Context, w *world, built []images.Result, given map[string]string, architectures []string) ([]images.Result, error) {
 	if len(given) == 0 {
 		return built, nil
 	}
@@ -62,7 +102,7 @@ func (a *app) takeGiven(ctx context.Context, w *world, built []images.Result, gi
 	for name, spec := range given {
 		source, reference, err := a.locatePayload(ctx, spec)
 		if err == nil {
-			results[name], err = images.Take(ctx, source, w.registry, w.state.Cache("images"), name, reference)
+			results[name], err = images.Take(ctx, source, w.registry, w.state.Cache("images"), name, reference, architectures...)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("taking the image of component %q from %q: %w", name, spec, err)

@@ -148,7 +148,11 @@ func (a *app) promote(ctx context.Context, w *world, reference string, policy st
 	if err != nil {
 		return nil, err
 	}
-	addition := channels.Addition{Version: p.Version, PullSpec: p.Reference, Metadata: p.Metadata.Values, Edges: edges, Previous: p.Metadata.Previous}
+	archs, err := w.architectures(ctx, p.Reference)
+	if err != nil {
+		return nil, err
+	}
+	addition := channels.Addition{Architectures: archs, Version: p.Version, PullSpec: p.Reference, Metadata: p.Metadata.Values, Edges: edges, Previous: p.Metadata.Previous}
 	var done []promotion
 	for _, name := range policy.Channels {
 		plan, err := w.promoteInto(ctx, name, addition, dryRun)
@@ -172,11 +176,11 @@ func (w *world) moveTag(ctx context.Context, tag string, p *release.Payload) err
 		return fmt.Errorf("moving tag %q of %s to %q: %w", tag, w.releases(), p.Version, err)
 	}
 	now, err := w.registry.Resolve(ctx, w.releases()+":"+tag)
-	if err == nil && now == p.Digest {
+	if err == nil && w.releases()+"@"+now.String() == p.Reference {
 		return nil
 	}
 	if err == nil {
-		img, err := w.registry.Image(ctx, w.releases()+"@"+now.String())
+		img, err := oci.AnyImage(ctx, w.registry, w.releases()+"@"+now.String(), hostPlatform())
 		if err != nil {
 			return fail(err)
 		}

@@ -104,7 +104,7 @@ func (w *world) viewChannel(ctx context.Context, name string, now time.Time) (*c
 		return nil, err
 	}
 	view.addVersions(state, declared, snapshot, now)
-	view.addEdges(state, snapshot, w.arch())
+	view.addEdges(state, snapshot, w.graph(snapshot))
 	return view, nil
 }
 
@@ -129,7 +129,7 @@ func (c *channelView) addVersions(state channels.State, declared *distros.Channe
 	}
 }
 
-func (c *channelView) addEdges(state channels.State, snapshot *graph.Snapshot, arch string) {
+func (c *channelView) addEdges(state channels.State, snapshot *graph.Snapshot, of *graph.Graph) {
 	evidence := map[graph.Edge]string{}
 	for _, e := range state.Edges {
 		evidence[graph.Edge{From: e.From.String(), To: e.To.String()}] = e.Evidence
@@ -141,7 +141,7 @@ func (c *channelView) addEdges(state channels.State, snapshot *graph.Snapshot, a
 		}
 		c.Edges = append(c.Edges, edge)
 	}
-	g := snapshot.Graphs[arch].Channel(c.Name)
+	g := of.Channel(c.Name)
 	for _, e := range g.Edges {
 		add(graph.Edge{From: g.Nodes[e[0]].Version, To: g.Nodes[e[1]].Version}, "offered", nil, "")
 	}
@@ -173,6 +173,9 @@ func (c *channelView) text(w io.Writer) {
 	}
 	for _, v := range c.Versions {
 		fmt.Fprintf(w, "  %s  since %s", v.Version.Version, v.Added.Format("2006-01-02 15:04"))
+		if len(v.Architectures) > 0 {
+			fmt.Fprintf(w, "  for %s", strings.Join(v.Architectures, ", "))
+		}
 		if v.Share < 1 {
 			fmt.Fprintf(w, "  open to %.0f %% of clusters", 100*v.Share)
 		}

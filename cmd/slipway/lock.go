@@ -121,8 +121,7 @@ func (a *app) lock(ctx context.Context, st *state.Dir, d *distros.Distribution, 
 }
 
 func newBuild(a *app) *cobra.Command {
-	var lockFile, imagesFile, inputs string
-	var jobs int
+	var o buildOptions
 	var out output
 	cmd := &cobra.Command{
 		Use:   "build",
@@ -133,46 +132,62 @@ compile is reported with the compiler's message; the others are built all the sa
 
 With --inputs, what a stream's payload is made of, components that are named there by
 pull spec are not built: their images are copied, with their digests, beside those that
-are. What stands on such a component is still built on its recipe.`,
+are. What stands on such a component is still built on its recipe. With --architectures
+as well, images for these are taken out of manifest lists, and for several of them the
+lists as they are; one that lacks an architecture is refused before anything is copied.`,
 		Example: `  slipway build --images-file images.json
   slipway build --lock-file distro.lock -o json
-  slipway build --inputs '{"etcd":"registry.example.com/ci/etcd@sha256:…"}'`,
+  slipway build --inputs '{"etcd":"registry.example.com/ci/etcd@sha256:…"}'
+  slipway build --inputs "$(cat inputs.json)" --architectures amd64,arm64`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := out.check(); err != nil {
 				return err
 			}
-			return runBuild(cmd.Context(), a, lockFile, imagesFile, inputs, jobs, &out)
+			return runBuild(cmd.Context(), a, o, &out)
 		},
 	}
-	cmd.Flags().StringVar(&lockFile, "lock-file", "", "lock to build from (default: distro.lock beside distro.yaml)")
-	cmd.Flags().StringVar(&imagesFile, "images-file", "", "write the images to this file, for slipway release new")
-	cmd.Flags().StringVar(&inputs, "inputs", "{}", "inputs of a stream's payload, a JSON object; components that have a pull spec by digest in it are taken from there")
-	cmd.Flags().IntVar(&jobs, "jobs", 0, "what is done side by side (default: number of processors)")
+	cmd.Flags().StringVar(&o.lockFile, "lock-file", "", "lock to build from (default: distro.lock beside distro.yaml)")
+	cmd.Flags().StringVar(&o.imagesFile, "images-file", "", "write the images to this file, for slipway release new")
+	cmd.Flags().StringVar(&o.inputs, "inputs", "{}", "inputs of a stream's payload, a JSON object; components that have a pull spec by digest in it are taken from there")
+	cmd.Flags().IntVar(&o.jobs, "jobs", 0, "what is done side by side (default: number of processors)")
+	cmd.Flags().StringSliceVar(&o.architectures, "architectures", nil, "what the payload is for, such as amd64,arm64; others than the distribution's need --inputs that name every component")
 	out.addFlag(cmd)
 	return cmd
 }
 
-func runBuild(ctx context.Context, a *app, lockFile, imagesFile, inputs string, jobs int, out *output) error {
+// buildOptions are the flags of build.
+type buildOptions struct {
+	lockFile, imagesFile, inputs string
+	architectures                []string
+	jobs                         int
+}
+
+func runBuild(ctx context.Context, a *app, o buildOptions, out *output) error {
 	w, err := a.open(ctx)
 	if err != nil {
 		return err
 	}
-	given, err := givenImages(w.distro, inputs)
+	given, err := givenImages(w.distro, o.inputs)
 	if err != nil {
 		return usage(err)
 	}
-	if lockFile == "" {
-		if lockFile, err = a.defaultLockFile(); err != nil {
+	if len(o.architectures) > 0 {
+		if err := a.checkGiven(ctx, w, given, o.architectures); err != nil {
 			return err
 		}
 	}
-	lock, err := readLock(lockFile, false)
+	if o.lockFile == "" {
+		if o.lockFile, err = a.defaultLockFile(); err != nil {
+			return err
+		}
+	}
+	lock, err := readLock(o.lockFile, false)
 	if err != nil {
 		return err
 	}
 	if lock == nil {
-		return usage(fmt.Errorf("reading lock %q: it does not exist; run slipway lock first", lockFile))
+		return usage(fmt.Errorf("reading lock %q: it does not exist; run slipway lock first", o.lockFile))
 	}
 	self, err := os.Executable()
 	if err != nil {
@@ -181,19 +196,19 @@ func runBuild(ctx context.Context, a *app, lockFile, imagesFile, inputs string, 
 	display := a.newDisplay()
 	item := display.Start("build")
 	built, buildErr := images.Build(ctx, unlessGiven(w.distro.Components, given), lock, images.BuildOptions{
-		Registry: w.registry, Cache: w.state.Cache("images"), Self: self, Jobs: jobs, Progress: progress.Steps{Item: item},
+		Registry: w.registry, Cache: w.state.Cache("images"), Self: self, Jobs: o.jobs, Progress: progress.Steps{Item: item},
 	})
 	if buildErr == nil {
-		built, buildErr = a.takeGiven(ctx, w, built, given)
+		built, buildErr = a.takeGiven(ctx, w, built, given, o.architectures)
 	}
 	finish(item, buildErr)
 	display.Close()
-	if imagesFile != "" && buildErr == nil {
+	if o.imagesFile != "" && buildErr == nil {
 		data, err := marshalIndent(built)
 		if err != nil {
 			return err
 		}
-		if err := state.WriteFile(imagesFile, data, 0o644); err != nil {
+		if err := state.WriteFile(o.imagesFile, data, 0o644); err != nil {
 			return err
 		}
 	}

@@ -1,13 +1,19 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path"
-	"strings"
+	"runtime"
+	"slices"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/slipway-release/slipway/distros"
+	"github.com/slipway-release/slipway/internal/oci"
 	"github.com/slipway-release/slipway/release/channels"
 	"github.com/slipway-release/slipway/release/channels/graph"
 	"github.com/slipway-release/slipway/release/channels/graphdata"
@@ -60,10 +66,34 @@ func (o offers) Stamp() (string, error) {
 }
 
 // arch is the architecture of the distribution's payloads.
-func (w *world) arch() string {
-	_, arch, _ := strings.Cut(w.distro.Platform, "/")
-	return arch
+func (w *world) arch() string { return w.distro.Architecture() }
+
+// architectures are those of a payload as channels keep them: none where it is for the
+// distribution's alone.
+func (w *world) architectures(ctx context.Context, reference string) ([]string, error) {
+	images, list, err := oci.Architectures(ctx, w.registry, reference)
+	if err != nil {
+		return nil, fmt.Errorf("reading the architectures of payload %q: %w", reference, err)
+	}
+	if _, own := images[w.arch()]; own && !list {
+		return nil, nil
+	}
+	return slices.Sorted(maps.Keys(images)), nil
 }
+
+// graph is the part of a snapshot that speaks for the distribution: that of its own
+// architecture, or else the one for payloads of several, or the first.
+func (w *world) graph(s *graph.Snapshot) *graph.Graph {
+	for _, arch := range append([]string{w.arch(), channels.ArchitectureMulti}, s.Architectures()...) {
+		if g := s.Graphs[arch]; g != nil {
+			return g
+		}
+	}
+	return nil
+}
+
+// hostPlatform is what is taken of a manifest list for what runs on this host.
+func hostPlatform() v1.Platform { return v1.Platform{OS: "linux", Architecture: runtime.GOARCH} }
 
 // snapshot is what the distribution's channels offer.
 func (w *world) snapshot(states []channels.State) (*graph.Snapshot, error) {

@@ -8,8 +8,10 @@ import (
 	"strings"
 	"time"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/spf13/cobra"
 
+	"github.com/slipway-release/slipway/internal/oci"
 	"github.com/slipway-release/slipway/release"
 	"github.com/slipway-release/slipway/release/inspect"
 	"github.com/slipway-release/slipway/release/inspect/forge"
@@ -204,7 +206,17 @@ func (a *app) openSubject(ctx context.Context, named string) (subject, error) {
 	if err != nil {
 		return subject{}, err
 	}
-	return subject{inspect.Subject{Named: named, Reference: opened.reference, List: opened.list, Image: opened.image, Payload: p}, opened.source, claim}, nil
+	var platforms []v1.Descriptor
+	if opened.list != (v1.Hash{}) {
+		index, err := opened.source.Index(ctx, opened.reference)
+		if err == nil {
+			platforms, err = oci.PlatformsOf(index)
+		}
+		if err != nil {
+			return subject{}, err
+		}
+	}
+	return subject{inspect.Subject{Platforms: platforms, Named: named, Reference: opened.reference, List: opened.list, Image: opened.image, Payload: p}, opened.source, claim}, nil
 }
 
 // readMore reads the component images where that was asked for.

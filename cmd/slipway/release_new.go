@@ -42,7 +42,9 @@ type releaseNewOptions struct {
 	base     string
 	baseTag  string
 	keepList bool
-	docker   bool
+	// architectures are those of a payload of --images; none stands for one, of its images.
+	architectures []string
+	docker        bool
 
 	mirror string
 
@@ -106,6 +108,7 @@ the default is the second in the version's name.`,
 	f.StringVar(&o.base, "to-image-base", "", "image that the payload is put on, or scratch")
 	f.StringVar(&o.baseTag, "to-image-base-tag", "", "component that the payload is put on (default: the distribution's, that of --from-release, else cluster-version-operator)")
 	f.BoolVar(&o.keepList, "keep-manifest-list", false, "make a payload for every platform of the base, and an index of them")
+	f.StringSliceVar(&o.architectures, "architectures", nil, "what the payload is for, such as amd64,arm64: of several, an index with a payload for each, which every component must have an image for")
 	f.StringVar(&o.mirror, "mirror", "", "copy the components to this repository, or template with ${component}, before the payload, and name them there")
 	f.BoolVar(&o.docker, "docker", false, "write Docker schema 2 media types in place of OCI's")
 	f.BoolVar(&o.allowMissing, "allow-missing-images", false, "leave images in manifests as they are when a component lists one that the payload lacks")
@@ -124,6 +127,10 @@ func runReleaseNew(ctx context.Context, a *app, o *releaseNewOptions) error {
 	if err := o.check(); err != nil {
 		return err
 	}
+	if len(o.architectures) == 1 {
+		a.registries.platform = "linux/" + o.architectures[0]
+	}
+	o.keepList = o.keepList || len(o.architectures) > 1
 	progress := a.slowProgress("release new")
 	n, err := o.assemble(ctx, a, progress.read)
 	if err == nil {
@@ -152,7 +159,24 @@ func (o *releaseNewOptions) check() error {
 		return err
 	}
 	_, lintErr := o.lint.options()
-	return usage(errors.Join(o.inputs.check(), o.outputs.check(), o.checkBase(), o.checkMirror(), lintErr))
+	return usage(errors.Join(o.inputs.check(), o.outputs.check(), o.checkBase(), o.checkArchitectures(), o.checkMirror(), lintErr))
+}
+
+func (o *releaseNewOptions) checkArchitectures() error {
+	if len(o.architectures) == 0 {
+		return nil
+	}
+	for _, flag := range []string{"filter-by-os", "keep-manifest-list"} {
+		if o.changed(flag) {
+			return fmt.Errorf("reading flags: --architectures and --%s both name platforms; give one", flag)
+		}
+	}
+	for i, arch := range o.architectures {
+		if arch == "" || strings.Contains(arch, "/") || slices.Contains(o.architectures[:i], arch) {
+			return fmt.Errorf("reading --architectures: expected each architecture once, such as amd64,arm64, not %q", strings.Join(o.architectures, ","))
+		}
+	}
+	return nil
 }
 
 func (o *releaseNewOptions) checkBase() error {
@@ -253,6 +277,9 @@ func (o *releaseNewOptions) options(ctx context.Context, a *app, in *gathered) (
 		StreamAnnotations: in.set.Annotations, ComponentVersions: o.versions, DisplayNames: o.display,
 		Include: o.include, Exclude: o.exclude, Prune: o.prune, AllowMissing: o.allowMissing, SkipChecks: o.skipManifests,
 		Docker: o.docker, Jobs: a.harvestJobs(o.changed("max-per-registry")),
+	}
+	if o.keepList {
+		opts.Architectures = o.architectures
 	}
 	if !o.changed("prune") {
 		opts.Prune = in.prunes

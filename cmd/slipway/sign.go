@@ -13,6 +13,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/spf13/cobra"
 
+	"github.com/slipway-release/slipway/internal/oci"
 	"github.com/slipway-release/slipway/release"
 	"github.com/slipway-release/slipway/release/manifests"
 	"github.com/slipway-release/slipway/release/sign"
@@ -143,8 +144,15 @@ func (a *app) sign(ctx context.Context, named string, f signFlags) ([]signed, er
 	if !openPGP && (f.store != "" || f.configMap != "") && !f.claimOnly && !f.dryRun {
 		return nil, usage(errors.New("filling a store of OpenPGP signatures: say who signs, by --openpgp-key or --gpg-homedir"))
 	}
-	p, err := a.openPayload(ctx, named)
+	p, err := a.findPayload(ctx, named)
 	if err != nil {
+		return nil, err
+	}
+	platform, err := a.platform()
+	if err != nil {
+		return nil, err
+	}
+	if p.image, err = oci.AnyImage(ctx, p.source, p.reference, platform); err != nil {
 		return nil, err
 	}
 	payload, claim, err := p.identify(ctx)

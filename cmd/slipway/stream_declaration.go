@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/slipway-release/slipway/distros"
+	"github.com/slipway-release/slipway/internal/oci"
 	"github.com/slipway-release/slipway/release/streams"
 	"github.com/slipway-release/slipway/release/streams/journal"
 )
@@ -58,13 +59,21 @@ func (w *world) declaration(name string) (streams.Declaration, error) {
 		Retain: streams.Retention{Accepted: s.Retain.Accepted, Others: s.Retain.Others, Age: length(s.Retain.Age, 0)},
 		Frozen: s.Frozen,
 	}
-	if lock := s.Inputs.Lock; lock != "" && d.Run.Pipeline == "nightly" && d.Run.Params["lock"] == "" {
-		// The pipeline would take the distribution's own lock, and cut what did not change.
-		d.Run.Params = maps.Clone(d.Run.Params)
+	d.Run.Params = maps.Clone(d.Run.Params)
+	give := func(param, value string) {
 		if d.Run.Params == nil {
 			d.Run.Params = map[string]string{}
 		}
-		d.Run.Params["lock"] = filepath.Join(w.distro.Path, lock)
+		d.Run.Params[param] = value
+	}
+	if lock := s.Inputs.Lock; lock != "" && d.Run.Pipeline == "nightly" && d.Run.Params["lock"] == "" {
+		// The pipeline would take the distribution's own lock, and cut what did not change.
+		give("lock", filepath.Join(w.distro.Path, lock))
+	}
+	if len(s.Architectures) > 0 {
+		// A pipeline that does not take the param is refused: it would cut for others.
+		d.Architectures = w.distro.ArchitecturesOf(s)
+		give("architectures", strings.Join(d.Architectures, ","))
 	}
 	if s.Stable {
 		d.Frozen = notCut
@@ -111,9 +120,11 @@ func (a *app) inputs(ctx context.Context, w *world, stream string) ([]streams.In
 		}
 		return []streams.Input{{Name: in.Lock, Digest: fmt.Sprintf("sha256:%x", sha256.Sum256(data))}}, nil
 	case len(in.Components) > 0:
-		return resolveAll(ctx, w, in.Components)
+		found, err := resolveAll(ctx, w, in.Components)
+		return withImages(ctx, w, s.Architectures, found, err)
 	case in.Stream != "":
-		return a.componentsOf(ctx, w, in.Stream)
+		found, err := a.componentsOf(ctx, w, in.Stream)
+		return withImages(ctx, w, s.Architectures, found, err)
 	}
 	return a.sources(w)
 }
@@ -129,6 +140,31 @@ func resolveAll(ctx context.Context, w *world, components map[string]string) ([]
 		out = append(out, streams.Input{Name: name, Digest: repository + "@" + digest.String()})
 	}
 	return out, nil
+}
+
+// withImages adds to inputs what they have for the architectures of a stream. One that
+// is not there is left out: it is the cut that fails, and says so.
+func withImages(ctx context.Context, w *world, architectures []string, inputs []streams.Input, err error) ([]streams.Input, error) {
+	if err != nil || len(architectures) == 0 {
+		return inputs, err
+	}
+	for i, in := range inputs {
+		images, list, err := oci.Architectures(ctx, w.registry, in.Digest)
+		if err != nil {
+			return nil, fmt.Errorf("looking for the images of component %q: %w", in.Name, err)
+		}
+		for _, arch := range architectures {
+			digest, ok := images[arch]
+			if !ok || !list {
+				continue
+			}
+			if inputs[i].Images == nil {
+				inputs[i].Images = map[string]string{}
+			}
+			inputs[i].Images[arch] = digest.String()
+		}
+	}
+	return inputs, nil
 }
 
 // componentsOf are those of the newest accepted payload of a stream.

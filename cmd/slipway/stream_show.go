@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -56,6 +57,9 @@ func newStreamShow(a *app) *cobra.Command {
 func printStream(w io.Writer, s streamState) {
 	d := s.Declaration
 	fmt.Fprintf(w, "Stream     %s, base version %s\n", d.Name, d.Base)
+	if len(d.Architectures) > 0 {
+		fmt.Fprintf(w, "For        %s\n", strings.Join(d.Architectures, ", "))
+	}
 	fmt.Fprintf(w, "Cut        %s %s\n", d.When, d.Schedule)
 	fmt.Fprintf(w, "Run        pipeline %s\n", d.Run.Pipeline)
 	fmt.Fprintf(w, "Blocking   %v\nInforming  %v\nChannels   %v\n", d.Policy.Blocking, d.Policy.Informing, d.Policy.Channels)

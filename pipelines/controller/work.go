@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"maps"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -23,6 +24,8 @@ type CheckEvidence struct {
 	streams.Result
 	Pipeline string            `json:"pipeline"`
 	Params   map[string]string `json:"params,omitempty"`
+	// Architecture is that whose image of a payload for declared architectures was checked.
+	Architecture string `json:"architecture,omitempty"`
 	// From is the payload that was upgraded from, or empty.
 	From string `json:"from,omitempty"`
 }
@@ -183,7 +186,7 @@ func (w *worker) check(ctx context.Context, c streams.Check) (hostFailed bool, e
 		w.log.Info("not checking", "check", c.Name, "reason", reason)
 		return false, nil
 	}
-	evidence := CheckEvidence{Result: streams.Result{Check: c.Name}, Pipeline: c.Pipeline}
+	evidence := CheckEvidence{Result: streams.Result{Check: c.Name}, Pipeline: c.Pipeline, Architecture: w.checked()}
 	var from streams.Release
 	if c.From != "" {
 		var reason string
@@ -215,6 +218,18 @@ func (w *worker) check(ctx context.Context, c streams.Check) (hostFailed bool, e
 		evidence.Status = streams.Inconclusive
 	}
 	return outcome.Class == HostFailed, w.Payloads.RecordCheck(ctx, w.cut.Version, evidence)
+}
+
+// checked is the architecture that a check on this host runs: of a manifest list, the
+// host's. It is empty where nothing was declared, or the host has none of those.
+func (w *worker) checked() string {
+	switch all := w.d.Architectures; {
+	case len(all) == 1:
+		return all[0]
+	case slices.Contains(all, runtime.GOARCH):
+		return runtime.GOARCH
+	}
+	return ""
 }
 
 // replace fills in what params say in braces.

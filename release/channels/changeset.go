@@ -73,7 +73,7 @@ func (m Move) plan(states map[string]State, stored map[string]Stored, version re
 	if have, ok := stored[m.Channel].State.Find(version); ok && have.PullSpec == v.PullSpec {
 		return Plan{Channel: m.Channel, Read: stored[m.Channel].Digest, After: stored[m.Channel].State}, nil
 	}
-	add := Addition{Version: version, PullSpec: v.PullSpec, Metadata: v.Metadata, Previous: v.Previous, Rollout: m.Rollout}
+	add := Addition{Version: version, PullSpec: v.PullSpec, Metadata: v.Metadata, Architectures: v.Architectures, Previous: v.Previous, Rollout: m.Rollout}
 	for _, e := range states[m.Feeder].Edges {
 		if e.To == version {
 			add.Edges = append(add.Edges, Source{From: e.From, Evidence: e.Evidence, Failed: e.Failed})

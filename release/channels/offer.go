@@ -37,8 +37,12 @@ type Offer struct {
 // defaultUntestedURL explains what an untested edge is.
 const defaultUntestedURL = "https://github.com/slipway-release/slipway/blob/main/docs/channels.md#untested-edges"
 
+// ArchitectureMulti is what clusters ask for that are to have payloads of several architectures.
+const ArchitectureMulti = "multi"
+
 // Snapshot is what the channels of a distribution offer, whose payloads are of one
-// architecture. Where two channels name different payloads by one version, the one that
+// architecture unless they say otherwise. A payload of several is offered to each of them
+// and to ArchitectureMulti, everywhere as the manifest list, which is what was signed. Where two channels name different payloads by one version, the one that
 // was added first is offered and the other is quarantined.
 func Snapshot(arch string, states []State, offer Offer) (*graph.Snapshot, error) {
 	o := &offered{arch: arch, offer: offer, edges: map[[2]release.Version]Edge{}}
@@ -48,8 +52,8 @@ func Snapshot(arch string, states []State, offer Offer) (*graph.Snapshot, error)
 			return nil, fmt.Errorf("offering channel %q: %w", s.Name, err)
 		}
 	}
-	o.blockFailed()
 	releases := o.releases()
+	o.blockFailed(releases)
 	if offer.Blocks != nil {
 		var versions []string
 		for _, r := range releases {
@@ -116,23 +120,24 @@ func (o *offered) releases() []graph.Release {
 		return cmp.Or(a.Added.Compare(b.Added), cmp.Compare(a.PullSpec, b.PullSpec), a.Version.Version.Compare(b.Version.Version), cmp.Compare(a.channel, b.channel))
 	})
 	var all []graph.Release
+	var archs [][]string // of each
 	first := map[release.Version]int{}
 	in := map[string][]string{}
 	for _, m := range o.members {
-		r := graph.Release{Version: m.Version.Version.String(), Arch: o.arch, Payload: m.PullSpec, Metadata: m.Metadata}
+		r := graph.Release{Version: m.Version.Version.String(), Payload: m.PullSpec, Metadata: m.Metadata}
 		at, known := first[m.Version.Version]
 		switch {
 		case !known:
 			at = len(all)
 			first[m.Version.Version] = at
-			all = append(all, r)
+			all, archs = append(all, r), append(archs, o.offeredTo(m))
 		case all[at].Payload != r.Payload:
-			all = append(all, r) // to be quarantined
+			all, archs = append(all, r), append(archs, o.offeredTo(m)) // to be quarantined
 			continue
 		}
 		in[m.channel] = append(in[m.channel], r.Version)
 		for _, from := range m.Previous {
-			o.declare(&all[at], from, m.Version.Version)
+			o.declare(&all[at], archs[at], from, m.Version.Version)
 		}
 	}
 	for key := range o.edges {
@@ -147,11 +152,28 @@ func (o *offered) releases() []graph.Release {
 	for _, name := range slices.Sorted(maps.Keys(in)) {
 		o.rules.Channels = append(o.rules.Channels, graph.Channel{Name: name, Versions: in[name]})
 	}
-	return all
+	var each []graph.Release
+	for i, r := range all {
+		for _, r.Arch = range archs[i] {
+			each = append(each, r)
+		}
+	}
+	return each
+}
+
+// offeredTo are the architectures that clusters ask for which a payload is for.
+func (o *offered) offeredTo(m member) []string {
+	switch len(m.Architectures) {
+	case 0:
+		return []string{o.arch}
+	case 1:
+		return m.Architectures
+	}
+	return append([]string{ArchitectureMulti}, m.Architectures...)
 }
 
 // declare adds an edge that was not tried, as the policy has it.
-func (o *offered) declare(to *graph.Release, from, version release.Version) {
+func (o *offered) declare(to *graph.Release, archs []string, from, version release.Version) {
 	name := from.String()
 	if _, tried := o.edges[[2]release.Version{from, version}]; tried || slices.Contains(to.Previous, name) {
 		return
@@ -161,20 +183,30 @@ func (o *offered) declare(to *graph.Release, from, version release.Version) {
 		return
 	case UntestedOffered:
 	default:
-		o.rules.Blocks = append(o.rules.Blocks, graph.Block{To: to.Version, From: exactly(name + "+" + o.arch), Risk: &graph.Risk{
+		risk := &graph.Risk{
 			URL:           cmp.Or(o.offer.UntestedURL, defaultUntestedURL),
 			Name:          RiskUntested,
 			Message:       "This upgrade was declared to work and was never tested by the release pipeline.",
 			MatchingRules: []graph.MatchingRule{{Type: "Always"}},
-		}})
+		}
+		for _, arch := range archs {
+			o.rules.Blocks = append(o.rules.Blocks, graph.Block{To: to.Version, From: exactly(name + "+" + arch), Risk: risk})
+		}
 	}
 	to.Previous = append(to.Previous, name)
 }
 
-func (o *offered) blockFailed() {
+func (o *offered) blockFailed(releases []graph.Release) {
+	to := map[string][]string{} // architectures by version
+	for _, r := range releases {
+		to[r.Version] = append(to[r.Version], r.Arch)
+	}
 	for _, e := range o.edges {
-		if e.Failed {
-			o.rules.Blocks = append(o.rules.Blocks, graph.Block{To: e.To.String(), From: exactly(e.From.String() + "+" + o.arch),
+		if !e.Failed {
+			continue
+		}
+		for _, arch := range to[e.To.String()] {
+			o.rules.Blocks = append(o.rules.Blocks, graph.Block{To: e.To.String(), From: exactly(e.From.String() + "+" + arch),
 				Reason: "its upgrade test failed, which is proven by " + e.Evidence})
 		}
 	}

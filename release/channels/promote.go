@@ -25,6 +25,8 @@ type Addition struct {
 	// PullSpec names the payload by digest.
 	PullSpec string
 	Metadata map[string]string
+	// Architectures are those of the payload; none is that of the distribution.
+	Architectures []string
 	// Edges lead to Version, and were tried.
 	Edges []Source
 	// Previous are versions that the payload says may upgrade to it, tried or not.
@@ -69,7 +71,7 @@ func NewPlan(channel Stored, add Addition, now time.Time) (Plan, error) {
 	default:
 		plan.After.Versions = append(plan.After.Versions, Version{
 			Version: add.Version, PullSpec: add.PullSpec, Added: channel.State.back(add.Version, now.UTC().Truncate(time.Second)), Metadata: add.Metadata,
-			Previous: release.SortVersions(add.Previous),
+			Architectures: add.Architectures, Previous: release.SortVersions(add.Previous),
 		})
 		plan.Changes = append(plan.Changes, fmt.Sprintf("version %s", add.Version))
 		plan.addRollout(add)

@@ -43,6 +43,9 @@ type Version struct {
 	Added    time.Time `json:"added"`
 	// Metadata is passed on to clusters, e.g. "url".
 	Metadata map[string]string `json:"metadata,omitempty"`
+	// Architectures are those of the payload, which is a manifest list when there are
+	// several. None: that of the distribution.
+	Architectures []string `json:"architectures,omitempty"`
 	// Previous are versions that the payload says may upgrade to it, tested or not.
 	Previous []release.Version `json:"previous,omitempty"`
 }

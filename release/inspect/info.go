@@ -32,6 +32,8 @@ type Subject struct {
 	Named     string  // what the person typed
 	Reference string  // pull spec by digest, of the index for a multi-platform payload
 	List      v1.Hash // digest of the index; zero for a single image
+	// Platforms are the images of the index, as far as the caller has read it.
+	Platforms []v1.Descriptor
 	Image     v1.Image
 	Payload   *release.Payload
 }
@@ -62,6 +64,9 @@ type Info struct {
 	PullSpec string    `json:"pullSpec"` // by digest, of the index where there is one
 	Created  time.Time `json:"created"`
 	Platform string    `json:"platform"` // OS/ARCH of the image that was read
+	// Platforms are those of a payload of several, with the digests of their images. Clusters
+	// pull all of them by PullSpec.
+	Platforms []PlatformImage `json:"platforms,omitempty"`
 	// Upgrades are the versions that may upgrade to this one, in ascending order,
 	// Next those that this one may upgrade to.
 	Upgrades []string `json:"upgrades"`
@@ -98,6 +103,12 @@ type Component struct {
 // rawJSON is JSON as it stands in an image; null when there is none.
 type rawJSON = json.RawMessage
 
+// PlatformImage is what a payload of several platforms has for one.
+type PlatformImage struct {
+	Platform string `json:"platform"` // OS/ARCH
+	Digest   string `json:"digest"`
+}
+
 // Describe reports what the payload itself says. It reads nothing but the
 // image's configuration, which whoever loaded the payload has read already.
 func Describe(s Subject, hosts forge.Hosts) (*Info, error) {
@@ -118,6 +129,9 @@ func Describe(s Subject, hosts forge.Hosts) (*Info, error) {
 	}
 	if s.List != (v1.Hash{}) {
 		info.ListDigest = s.List.String()
+	}
+	for _, d := range s.Platforms {
+		info.Platforms = append(info.Platforms, PlatformImage{d.Platform.String(), d.Digest.String()})
 	}
 	info.Metadata, _ = p.File(release.MetadataFile)
 	info.References, _ = p.File(release.ReferencesFile)

@@ -58,6 +58,14 @@ func (i *Info) writeHead(b *bytes.Buffer) {
 		lines = append(lines, []string{"Metadata files:", fmt.Sprint(len(i.Files))})
 	}
 	rows(b, "", lines)
+	if len(i.Platforms) > 0 {
+		b.WriteString("\nPlatforms:\n")
+		lines = nil
+		for _, p := range i.Platforms {
+			lines = append(lines, []string{p.Platform, p.Digest})
+		}
+		rows(b, "  ", lines)
+	}
 	fmt.Fprintf(b, "\nPull From: %s\n", i.PullSpec)
 }
 

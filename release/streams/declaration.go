@@ -30,6 +30,9 @@ type Declaration struct {
 	Base   string `json:"base"`
 	Policy Policy `json:"policy"`
 
+	// Architectures are those of its payloads where they are not that of the distribution.
+	Architectures []string `json:"architectures,omitempty"`
+
 	When          When          `json:"when"`
 	Schedule      string        `json:"schedule,omitempty"` // five fields of cron, UTC
 	Cooldown      time.Duration `json:"cooldown,omitempty"`
@@ -111,6 +114,9 @@ func ParseDeclaration(data []byte) (Declaration, error) {
 type Input struct {
 	Name   string `json:"name"`
 	Digest string `json:"digest"`
+	// Images are the digests of what an image index has for each of the stream's
+	// architectures. The index's own digest says which they are, so that they do not count.
+	Images map[string]string `json:"images,omitempty"`
 }
 
 // HashInputs names a set of inputs: sha256:<hex> over names and digests, whatever their order.
