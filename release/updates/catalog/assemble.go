@@ -166,7 +166,7 @@ func (c *Catalog) finish() {
 		c.channels[ch.Name] = ch
 		for _, v := range ch.Versions {
 			if p := c.payloads[v.Version.String()]; p != nil {
-				p.Channels = append(p.Channels, ch.Name)
+				p.Channels, p.Architectures = append(p.Channels, ch.Name), v.Architectures
 			}
 		}
 	}

@@ -81,6 +81,8 @@ type Payload struct {
 	// UpgradesFrom are upgrades from this payload to newer ones.
 	UpgradesFrom []*Upgrade
 	Channels     []string // names
+	// Architectures are those that it is offered to, where they are not the distribution's.
+	Architectures []string `json:",omitempty"`
 	// Report and Timeline are addresses of pages about the run, or "".
 	Report, Timeline string
 
@@ -220,6 +222,8 @@ type ChannelVersion struct {
 	Version  release.Version
 	PullSpec string
 	Added    time.Time // zero when nobody knows
+	// Architectures are those of the payload where they are not the distribution's.
+	Architectures []string `json:",omitempty"`
 }
 
 // ChannelEdge is an upgrade that a channel offers.

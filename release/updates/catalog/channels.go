@@ -39,8 +39,7 @@ func (s ChannelStore) Channels(ctx context.Context) ([]Channel, error) {
 	if err != nil {
 		return nil, err
 	}
-	offered := Offered{func() *graph.Snapshot { return snapshot }, s.Architecture}
-	compiled, err := offered.Channels(ctx)
+	compiled, err := everywhere(ctx, snapshot)
 	if err != nil {
 		return nil, err
 	}
@@ -56,11 +55,40 @@ func (s ChannelStore) Channels(ctx context.Context) ([]Channel, error) {
 	return found, nil
 }
 
+// everywhere is what channels offer to clusters of any architecture.
+func everywhere(ctx context.Context, snapshot *graph.Snapshot) ([]Channel, error) {
+	var all []Channel
+	for _, arch := range snapshot.Architectures() {
+		offered, err := Offered{func() *graph.Snapshot { return snapshot }, arch}.Channels(ctx)
+		if err != nil {
+			return nil, err
+		}
+		for _, c := range offered {
+			at := slices.IndexFunc(all, func(have Channel) bool { return have.Name == c.Name })
+			if at < 0 {
+				all = append(all, c)
+				continue
+			}
+			for _, e := range c.Edges {
+				if !slices.ContainsFunc(all[at].Edges, func(have ChannelEdge) bool { return have.Pair == e.Pair }) {
+					all[at].Edges = append(all[at].Edges, e)
+				}
+			}
+			for _, b := range c.Blocked {
+				if !slices.Contains(all[at].Blocked, b) {
+					all[at].Blocked = append(all[at].Blocked, b)
+				}
+			}
+		}
+	}
+	return all, nil
+}
+
 // describe adds what only the registry knows: dates and evidence.
 func (c *Channel) describe(state channels.State) {
 	c.Updated, c.Versions = state.Updated, nil
 	for _, v := range state.Versions {
-		c.Versions = append(c.Versions, ChannelVersion{Version: v.Version, PullSpec: v.PullSpec, Added: v.Added})
+		c.Versions = append(c.Versions, ChannelVersion{Version: v.Version, PullSpec: v.PullSpec, Added: v.Added, Architectures: v.Architectures})
 	}
 	evidence := map[Pair]string{}
 	for _, e := range state.Edges {
