@@ -2,7 +2,7 @@ package images
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"maps"
 	"slices"
 	"strings"
@@ -92,7 +92,11 @@ func Lacking(images map[string]v1.Hash, architectures []string) error {
 	if len(lacking) == 0 {
 		return nil
 	}
-	return fmt.Errorf("there is no image for %s, but for %s", strings.Join(lacking, " and "), strings.Join(slices.Sorted(maps.Keys(images)), ", "))
+	text := "there is no image for " + strings.Join(lacking, " and ")
+	if len(images) > 0 {
+		text += ", but for " + strings.Join(slices.Sorted(maps.Keys(images)), ", ")
+	}
+	return errors.New(text)
 }
 
 // copy puts it beside the component's other images.

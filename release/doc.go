@@ -44,3 +44,7 @@ const (
 	MetadataChannels     = "io.openshift.upgrades.graph.release.channels"
 	MetadataArchitecture = "release.openshift.io/architecture"
 )
+
+// ArchitectureMulti is the value of MetadataArchitecture in every payload of a manifest
+// list, and what clusters ask for that are to have such payloads.
+const ArchitectureMulti = "multi"

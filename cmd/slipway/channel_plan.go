@@ -118,7 +118,7 @@ func (w *world) promotionInput(read []channels.Stored, only []string, now time.T
 	if err != nil {
 		return in, err
 	}
-	in.Graph = w.graph(snapshot)
+	in.Graph = snapshot.Union()
 	data, err := offers{w.distro}.data()
 	if err != nil || data == nil {
 		return in, usage(err)

@@ -104,7 +104,7 @@ func (w *world) viewChannel(ctx context.Context, name string, now time.Time) (*c
 		return nil, err
 	}
 	view.addVersions(state, declared, snapshot, now)
-	view.addEdges(state, snapshot, w.graph(snapshot))
+	view.addEdges(state, snapshot, snapshot.Union())
 	return view, nil
 }
 
@@ -154,10 +154,12 @@ func (c *channelView) addEdges(state channels.State, snapshot *graph.Snapshot, o
 	for i, n := range g.Nodes {
 		places[n.Version] = i
 	}
+	blocked := map[graph.Edge]bool{} // said of each architecture
 	for _, b := range snapshot.Blocked {
 		_, from := places[b.From]
 		_, to := places[b.To]
-		if from && to {
+		if from && to && !blocked[b.Edge] {
+			blocked[b.Edge] = true
 			add(b.Edge, "blocked", nil, b.Reason)
 		}
 	}

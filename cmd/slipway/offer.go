@@ -81,17 +81,6 @@ func (w *world) architectures(ctx context.Context, reference string) ([]string, 
 	return slices.Sorted(maps.Keys(images)), nil
 }
 
-// graph is the part of a snapshot that speaks for the distribution: that of its own
-// architecture, or else the one for payloads of several, or the first.
-func (w *world) graph(s *graph.Snapshot) *graph.Graph {
-	for _, arch := range append([]string{w.arch(), channels.ArchitectureMulti}, s.Architectures()...) {
-		if g := s.Graphs[arch]; g != nil {
-			return g
-		}
-	}
-	return nil
-}
-
 // hostPlatform is what is taken of a manifest list for what runs on this host.
 func hostPlatform() v1.Platform { return v1.Platform{OS: "linux", Architecture: runtime.GOARCH} }
 

@@ -108,7 +108,7 @@ func (o *releaseNewOptions) gather(ctx context.Context, a *app) (*gathered, erro
 	if err := o.inputs.read(ctx, a, fetch, o.exclude, in); err != nil {
 		return nil, err
 	}
-	if !o.keepList && in.set.Metadata[release.MetadataArchitecture] == assemble.ArchitectureMulti {
+	if !o.keepList && in.set.Metadata[release.MetadataArchitecture] == release.ArchitectureMulti {
 		delete(in.set.Metadata, release.MetadataArchitecture) // of a payload of which one platform is taken
 	}
 	in.set.Override(overrides)

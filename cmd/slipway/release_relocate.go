@@ -12,6 +12,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/slipway-release/slipway/internal/oci"
+	"github.com/slipway-release/slipway/release"
 	"github.com/slipway-release/slipway/release/assemble"
 	"github.com/slipway-release/slipway/release/assemble/input"
 	"github.com/slipway-release/slipway/release/mirror"
@@ -51,7 +52,7 @@ func (o *releaseNewOptions) relocate(ctx context.Context, a *app, in *gathered, 
 	}
 	architecture := opts.Platform.Architecture
 	if o.keepList {
-		architecture = assemble.ArchitectureMulti
+		architecture = release.ArchitectureMulti
 	}
 	copies := mirror.Options{Source: in.sources, To: to, Jobs: a.registries.jobs, Progress: &mirror.Progress{}}
 	if in.relocation, err = mirror.Relocate(copies, opts.Version.Tag(), architecture, pullspecs); err != nil {

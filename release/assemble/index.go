@@ -16,9 +16,6 @@ import (
 	"github.com/slipway-release/slipway/release"
 )
 
-// ArchitectureMulti is the value of release.MetadataArchitecture in every payload of an index.
-const ArchitectureMulti = "multi"
-
 // IndexResult is a payload for several platforms.
 type IndexResult struct {
 	Index v1.ImageIndex
@@ -64,7 +61,7 @@ func makeIndex(ctx context.Context, o Options, baseIndex v1.ImageIndex) (*IndexR
 	if o.Metadata == nil {
 		o.Metadata = map[string]string{}
 	}
-	o.Metadata[release.MetadataArchitecture] = ArchitectureMulti
+	o.Metadata[release.MetadataArchitecture] = release.ArchitectureMulti
 	result := &IndexResult{}
 	var problems []error
 	for _, d := range images {

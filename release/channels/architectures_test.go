@@ -2,6 +2,7 @@ package channels_test
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -40,6 +41,13 @@ func TestArchitectures(t *testing.T) {
 	if got := s.Architectures(); !slices.Equal(got, []string{"amd64", "arm64", "multi"}) || len(s.Quarantined) > 0 {
 		t.Fatalf("architectures are %v, quarantined %v", got, s.Quarantined)
 	}
+	union := s.Union()
+	if len(union.Nodes) != 5 || union.Nodes[0].Version != nightly(t, 20).String() || len(union.Edges) != 2 || len(union.ConditionalEdges) != 1 {
+		t.Errorf("all architectures are offered %+v", union)
+	}
+	if err := union.Check(); err != nil {
+		t.Error(err)
+	}
 	for arch, want := range map[string]struct {
 		days  []int
 		edges int
@@ -58,6 +66,15 @@ func TestArchitectures(t *testing.T) {
 		}
 		if !slices.ContainsFunc(s.Blocked, func(b graph.Blocked) bool { return b.Arch == arch && b.To == nightly(t, 24).String() }) {
 			t.Errorf("%s is offered what failed: %v", arch, s.Blocked)
+		}
+	}
+}
+
+func TestWrongArchitectures(t *testing.T) {
+	for _, archs := range [][]string{{""}, {"x86_64"}, {"amd64", "amd64"}, {"multi"}} {
+		state := channels.State{Name: "candidate", Versions: []channels.Version{{Version: nightly(t, 20), PullSpec: pullSpec(20), Architectures: archs}}}
+		if _, err := state.Marshal(); err == nil || !strings.Contains(err.Error(), "its architectures are") {
+			t.Errorf("%q: %v", archs, err)
 		}
 	}
 }

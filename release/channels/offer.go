@@ -37,13 +37,11 @@ type Offer struct {
 // defaultUntestedURL explains what an untested edge is.
 const defaultUntestedURL = "https://github.com/slipway-release/slipway/blob/main/docs/channels.md#untested-edges"
 
-// ArchitectureMulti is what clusters ask for that are to have payloads of several architectures.
-const ArchitectureMulti = "multi"
-
 // Snapshot is what the channels of a distribution offer, whose payloads are of one
 // architecture unless they say otherwise. A payload of several is offered to each of them
-// and to ArchitectureMulti, everywhere as the manifest list, which is what was signed. Where two channels name different payloads by one version, the one that
-// was added first is offered and the other is quarantined.
+// and to release.ArchitectureMulti, everywhere as the manifest list, which is what was
+// signed. Where two channels name different payloads by one version, the one that was added
+// first is offered and the other is quarantined.
 func Snapshot(arch string, states []State, offer Offer) (*graph.Snapshot, error) {
 	o := &offered{arch: arch, offer: offer, edges: map[[2]release.Version]Edge{}}
 	o.rules.Metadata = offer.Metadata
@@ -59,6 +57,7 @@ func Snapshot(arch string, states []State, offer Offer) (*graph.Snapshot, error)
 		for _, r := range releases {
 			versions = append(versions, r.Version)
 		}
+		versions = slices.Compact(versions) // of several architectures
 		o.rules.Blocks = append(o.rules.Blocks, offer.Blocks(versions)...)
 	}
 	return graph.Compile(releases, o.rules)
@@ -132,7 +131,7 @@ func (o *offered) releases() []graph.Release {
 			first[m.Version.Version] = at
 			all, archs = append(all, r), append(archs, o.offeredTo(m))
 		case all[at].Payload != r.Payload:
-			all, archs = append(all, r), append(archs, o.offeredTo(m)) // to be quarantined
+			all, archs = append(all, r), append(archs, archs[at]) // to be quarantined
 			continue
 		}
 		in[m.channel] = append(in[m.channel], r.Version)
@@ -169,7 +168,7 @@ func (o *offered) offeredTo(m member) []string {
 	case 1:
 		return m.Architectures
 	}
-	return append([]string{ArchitectureMulti}, m.Architectures...)
+	return append([]string{release.ArchitectureMulti}, m.Architectures...)
 }
 
 // declare adds an edge that was not tried, as the policy has it.

@@ -23,6 +23,9 @@ const (
 // namePattern is what update clients may ask for, and a valid tag at the same time.
 var namePattern = regexp.MustCompile(`^[0-9a-z][0-9a-z.-]{0,127}$`)
 
+// archPattern is what update clients may ask for.
+var archPattern = regexp.MustCompile(`^[0-9a-z]+$`)
+
 // State is the content of one channel.
 type State struct {
 	Name     string    `json:"name"`
@@ -130,6 +133,12 @@ func (s State) validate() error {
 		}
 		seen[v.Version] = true
 		problems = append(problems, checkPullSpec(v)...)
+		for i, a := range v.Architectures {
+			if !archPattern.MatchString(a) || a == release.ArchitectureMulti || slices.Contains(v.Architectures[:i], a) {
+				problems = append(problems, fmt.Errorf("version %q: its architectures are %q, expected each once, such as amd64", v.Version, v.Architectures))
+				break
+			}
+		}
 	}
 	problems = append(problems, s.sorted().checkRemoved()...)
 	edges := map[[2]release.Version]bool{}

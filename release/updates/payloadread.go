@@ -17,9 +17,6 @@ import (
 	"github.com/slipway-release/slipway/release"
 )
 
-// archMulti stands for payloads of several architectures.
-const archMulti = "multi"
-
 // readPayload reads what a payload says. An error is one of the registry; what is wrong
 // with the payload itself is in the entry. Architectures are worked out as Cincinnati
 // does: those of a manifest list, several of which are multi and described by the first
@@ -70,7 +67,7 @@ func firstImage(list *v1.IndexManifest) (digest v1.Hash, arch string, ok bool) {
 	case 1:
 		return digest, archs[0], ok
 	}
-	return digest, archMulti, ok
+	return digest, release.ArchitectureMulti, ok
 }
 
 // readImage reads what a payload's image says. arch is that of its manifest list, "" for
@@ -129,7 +126,7 @@ func describe(ctx context.Context, core partial.CompressedImageCore, arch string
 	switch {
 	case arch == "":
 		return payloadEntry{}, errors.New("its configuration does not say for which architecture it is")
-	case arch != archMulti && payload.Metadata.Values[release.MetadataArchitecture] == archMulti:
+	case arch != release.ArchitectureMulti && payload.Metadata.Values[release.MetadataArchitecture] == release.ArchitectureMulti:
 		return payloadEntry{Not: "one architecture of a payload of several"}, nil
 	}
 	e := payloadEntry{Version: payload.Version.String(), Arch: arch, Metadata: payload.Metadata.Values}

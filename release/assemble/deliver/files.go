@@ -188,7 +188,7 @@ func (p *Payload) WriteClaim(path, repository string, at time.Time) error {
 	}
 	says := sign.Claim{Version: p.Version().String(), Stream: p.Version().Stream(), Architecture: p.Parts[0].Platform.Architecture}
 	if p.Index != nil {
-		says.Architecture = assemble.ArchitectureMulti
+		says.Architecture = release.ArchitectureMulti
 	}
 	claim, err := openpgp.NewClaim(repository+"@"+digest.String(), says, at)
 	if err != nil {
