@@ -220,6 +220,14 @@ func TestStreamsOfArchitectures(t *testing.T) {
 		t.Errorf("the channel is shown as\n%s", out)
 	}
 
+	served := startServe(t, "--distro", distro, "--state-dir", state)
+	for arch, versions := range offered {
+		served.until(t, "/graph?channel=candidate&arch="+arch, 200, `"version":"`+versions[len(versions)-1]+`","payload":"registry.example.com/tiny/release@`+c.Payload)
+	}
+	served.until(t, "/channels/candidate", 200, "for amd64, arm64")
+	served.until(t, "/releasetag/"+both, 200, "by the same pull spec")
+	served.until(t, "/releasetag/"+arm, 200, "<dd>arm64</dd>")
+
 	if s := show("both"); s.Next.Cut {
 		t.Errorf("it is to be cut again: %+v", s.Next)
 	}
