@@ -86,7 +86,7 @@ func (a *authority) ask(t *testing.T, url string, versions ...uint16) (body stri
 	if len(versions) > 0 {
 		config.MinVersion, config.MaxVersion = versions[0], versions[0]
 	}
-	client := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{TLSClientConfig: config, DisableKeepAlives: true}}
+	client := &http.Client{Timeout: time.Minute, Transport: &http.Transport{TLSClientConfig: config, DisableKeepAlives: true}}
 	resp, err := client.Get(url)
 	if err != nil {
 		return "", 0, err
@@ -118,7 +118,7 @@ func TestServeTLS(t *testing.T) {
 		var got int64
 		var body string
 		var err error
-		for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+		for end := time.Now().Add(2 * time.Minute); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
 			if body, got, err = trusted.ask(t, url); err == nil && got == serial {
 				if !strings.Contains(body, "1.36.1") {
 					t.Errorf("the graph is %s", body)
