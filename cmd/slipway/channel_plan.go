@@ -230,7 +230,7 @@ func (w *world) evidenceFor(ctx context.Context, a *app, verifier *sign.Verifier
 			e.Passed = append(e.Passed, r.Check)
 		}
 	}
-	for _, kind := range []string{sign.PredicateTestResult, sign.PredicateUpgradeResult, predicateCheck} {
+	for _, kind := range []string{sign.PredicateTestResult, sign.PredicateUpgradeResult, sign.PredicateCheckResult} {
 		found, err := verifier.Evidence(ctx, w.registry, p.Reference, kind)
 		if err != nil {
 			return e, err

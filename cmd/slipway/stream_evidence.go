@@ -12,11 +12,8 @@ import (
 	"github.com/slipway-release/slipway/release/streams"
 )
 
-// The predicates of a cut and of a check that a pipeline of its own made.
-const (
-	predicateCut   = "https://slipway.dev/cut/v1"
-	predicateCheck = "https://slipway.dev/check-result/v1"
-)
+// predicateCut is that of a cut.
+const predicateCut = "https://slipway.dev/cut/v1"
 
 // handVerdict is the predicate of a decision that a person has made: a decision with
 // who, when and why.
@@ -45,7 +42,7 @@ func handDecision(ctx context.Context, w *world, verifier *sign.Verifier, refere
 
 // ownResults are those of checks with pipelines of their own, the newest of each.
 func ownResults(ctx context.Context, w *world, verifier *sign.Verifier, reference string) ([]streams.Result, error) {
-	found, err := verifier.Evidence(ctx, w.registry, reference, predicateCheck)
+	found, err := verifier.Evidence(ctx, w.registry, reference, sign.PredicateCheckResult)
 	if err != nil {
 		return nil, err
 	}

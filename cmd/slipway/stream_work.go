@@ -124,7 +124,7 @@ func (p *payloads) RecordCut(ctx context.Context, c journal.Cut, d streams.Decla
 }
 
 func (p *payloads) RecordCheck(ctx context.Context, v release.Version, e controller.CheckEvidence) error {
-	return p.attest(ctx, v, predicateCheck, e)
+	return p.attest(ctx, v, sign.PredicateCheckResult, e)
 }
 
 func (p *payloads) RecordVerdict(ctx context.Context, v release.Version, verdict streams.Verdict) error {

@@ -3,6 +3,7 @@ package controller_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/slipway-release/slipway/internal/oci"
 	"github.com/slipway-release/slipway/internal/oci/ocitest"
+	"github.com/slipway-release/slipway/pipelines/controller"
 	"github.com/slipway-release/slipway/release"
 	"github.com/slipway-release/slipway/release/streams"
 	"github.com/slipway-release/slipway/release/streams/journal"
@@ -163,6 +165,41 @@ func TestVerdicts(t *testing.T) {
 				t.Errorf("promoted is %t", promoted)
 			}
 		})
+	}
+}
+
+// Evidence of a check, and the figures, tell how long its run took.
+func TestCheckTakes(t *testing.T) {
+	t.Parallel()
+	c := newConfig(t, declaration(func(d *streams.Declaration) {
+		d.Checks[2].Params["takes"] = "100ms"
+		d.Checks[1].From = "previous" // which there is none of
+	}))
+	failing(t, c, "speed", 1)
+	ctl, p, err := build(c, &bytes.Buffer{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := ctl.Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	all, err := p.read(t.Context(), read(t, c).Cuts[0].Version, "test/check")
+	if err != nil || len(all) != 3 {
+		t.Fatalf("%d results, error %v", len(all), err)
+	}
+	for _, data := range all {
+		var e controller.CheckEvidence
+		if err := json.Unmarshal(data, &e); err != nil {
+			t.Fatal(err)
+		}
+		took := e.Finished.Sub(e.Started)
+		if e.Status == streams.Skipped && (!e.Started.IsZero() || bytes.Contains(data, []byte("started"))) || e.Check == "soak" && took < 100*time.Millisecond || took < 0 {
+			t.Errorf("evidence %s", data)
+		}
+	}
+	got := ctl.Metrics.Snapshot().Streams["nightly"].Checks
+	if got["soak"].Runs[streams.Passed] != 1 || got["soak"].Seconds[streams.Passed] < 0.1 || got["speed"].Runs[streams.Failed] != 1 || len(got) != 2 {
+		t.Errorf("figures %+v", got)
 	}
 }
 

@@ -30,6 +30,8 @@ type StreamMetrics struct {
 	// Finished counts payloads by the phase they ended in, Seconds the time from cut to end.
 	Finished map[streams.Phase]int     `json:"finished,omitempty"`
 	Seconds  map[streams.Phase]float64 `json:"seconds,omitempty"`
+	// Checks are those with a pipeline of their own that were run, by name.
+	Checks map[string]CheckMetrics `json:"checks,omitempty"`
 	// What follows is from the journal, whoever did it.
 	Unfinished       int       `json:"unfinished"`
 	OldestUnfinished time.Time `json:"oldestUnfinished,omitzero"`
@@ -39,6 +41,12 @@ type StreamMetrics struct {
 	// Next is when to look again at the latest, Waiting why nothing was cut.
 	Next    time.Time `json:"next,omitzero"`
 	Waiting string    `json:"waiting,omitempty"`
+}
+
+// CheckMetrics are those of one check, by how its runs ended.
+type CheckMetrics struct {
+	Runs    map[streams.Status]int     `json:"runs"`
+	Seconds map[streams.Status]float64 `json:"seconds"`
 }
 
 func newMetrics(holder string) *Metrics {
@@ -53,6 +61,10 @@ func (m *Metrics) Snapshot() Snapshot {
 	out.Streams = map[string]StreamMetrics{}
 	for name, s := range m.snap.Streams {
 		s.Finished, s.Seconds = maps.Clone(s.Finished), maps.Clone(s.Seconds)
+		s.Checks = maps.Clone(s.Checks)
+		for check, c := range s.Checks {
+			s.Checks[check] = CheckMetrics{Runs: maps.Clone(c.Runs), Seconds: maps.Clone(c.Seconds)}
+		}
 		out.Streams[name] = s
 	}
 	return out
@@ -79,6 +91,21 @@ func (m *Metrics) finish(stream string, phase streams.Phase, took time.Duration)
 		}
 		s.Finished[phase]++
 		s.Seconds[phase] += took.Seconds()
+	})
+}
+
+func (m *Metrics) checked(stream, check string, status streams.Status, took time.Duration) {
+	m.note(stream, func(s *StreamMetrics) {
+		if s.Checks == nil {
+			s.Checks = map[string]CheckMetrics{}
+		}
+		c, known := s.Checks[check]
+		if !known {
+			c = CheckMetrics{Runs: map[streams.Status]int{}, Seconds: map[streams.Status]float64{}}
+			s.Checks[check] = c
+		}
+		c.Runs[status]++
+		c.Seconds[status] += took.Seconds()
 	})
 }
 

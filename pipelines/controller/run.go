@@ -7,6 +7,7 @@ import (
 	"maps"
 	"path/filepath"
 	"slices"
+	"time"
 
 	v1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
 
@@ -36,6 +37,9 @@ type Run struct {
 type Outcome struct {
 	Class  Class
 	Reason string
+	// Started and Finished are zero when nothing ran. A run that was broken off began when
+	// it was first begun.
+	Started, Finished time.Time
 }
 
 // Runs runs pipelines on this host.
@@ -95,11 +99,11 @@ func params(p *v1.Pipeline, run Run) (map[string]v1.ParamValue, error) {
 func (r Runs) Run(ctx context.Context, run Run) Outcome {
 	set, p, err := r.find(run.Pipeline)
 	if err != nil {
-		return Outcome{Refused, err.Error()}
+		return Outcome{Class: Refused, Reason: err.Error()}
 	}
 	given, err := params(p, run)
 	if err != nil {
-		return Outcome{Refused, err.Error()}
+		return Outcome{Class: Refused, Reason: err.Error()}
 	}
 	for attempt := 1; ; attempt++ {
 		dir := r.Folder(run.ID)
@@ -111,10 +115,10 @@ func (r Runs) Run(ctx context.Context, run Run) Outcome {
 			continue
 		}
 		if errors.Is(err, pipelines.ErrRefused) {
-			return Outcome{Refused, err.Error()}
+			return Outcome{Class: Refused, Reason: err.Error()}
 		}
 		if err != nil {
-			return Outcome{HostFailed, err.Error()}
+			return Outcome{Class: HostFailed, Reason: err.Error()}
 		}
 		return outcome
 	}
@@ -148,28 +152,30 @@ func (r Runs) runIn(ctx context.Context, run Run, dir string, set *pipelines.Set
 			return Outcome{}, err
 		}
 	}
-	return classify(res), nil
+	outcome := classify(res)
+	outcome.Started, outcome.Finished = res.Started, res.Finished
+	return outcome, nil
 }
 
 // classify reads the exit code of what made a run fail.
 func classify(res *pipelines.Result) Outcome {
 	if res.Status == pipelines.Succeeded {
-		return Outcome{Passed, "the run succeeded"}
+		return Outcome{Class: Passed, Reason: "the run succeeded"}
 	}
 	failed, found := res.FirstFailure()
 	if !found {
-		return Outcome{HostFailed, fmt.Sprintf("the run ended as %s", res.Reason)}
+		return Outcome{Class: HostFailed, Reason: fmt.Sprintf("the run ended as %s", res.Reason)}
 	}
 	reason := fmt.Sprintf("task %q failed: %s", failed.Name, firstOf(failed.Message, failed.Reason))
 	switch failed.ExitCode {
 	case 1:
-		return Outcome{Failed, reason}
+		return Outcome{Class: Failed, Reason: reason}
 	case 2:
-		return Outcome{Refused, reason}
+		return Outcome{Class: Refused, Reason: reason}
 	case 4:
-		return Outcome{Inconclusive, reason}
+		return Outcome{Class: Inconclusive, Reason: reason}
 	}
-	return Outcome{HostFailed, reason}
+	return Outcome{Class: HostFailed, Reason: reason}
 }
 
 func firstOf(a, b string) string {

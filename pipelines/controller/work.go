@@ -28,6 +28,10 @@ type CheckEvidence struct {
 	Architecture string `json:"architecture,omitempty"`
 	// From is the payload that was upgraded from, or empty.
 	From string `json:"from,omitempty"`
+	// Started and Finished are the bounds of the run; zero when nothing ran, and in
+	// evidence that was attached before they were noted.
+	Started  time.Time `json:"started,omitzero"`
+	Finished time.Time `json:"finished,omitzero"`
 }
 
 // worker makes one payload and sees it to its verdict.
@@ -208,7 +212,7 @@ func (w *worker) check(ctx context.Context, c streams.Check) (hostFailed bool, e
 	if err != nil || ctx.Err() != nil {
 		return false, err
 	}
-	evidence.Detail = outcome.Reason
+	evidence.Detail, evidence.Started, evidence.Finished = outcome.Reason, outcome.Started, outcome.Finished
 	switch outcome.Class {
 	case Passed:
 		evidence.Status = streams.Passed
@@ -217,7 +221,13 @@ func (w *worker) check(ctx context.Context, c streams.Check) (hostFailed bool, e
 	default:
 		evidence.Status = streams.Inconclusive
 	}
-	return outcome.Class == HostFailed, w.Payloads.RecordCheck(ctx, w.cut.Version, evidence)
+	if err := w.Payloads.RecordCheck(ctx, w.cut.Version, evidence); err != nil {
+		return false, err
+	}
+	if !outcome.Started.IsZero() {
+		w.Metrics.checked(w.d.Name, c.Name, evidence.Status, outcome.Finished.Sub(outcome.Started))
+	}
+	return outcome.Class == HostFailed, nil
 }
 
 // checked is the architecture that a check on this host runs: of a manifest list, the

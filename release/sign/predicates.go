@@ -17,6 +17,7 @@ const (
 	PredicateSBOM          = "https://spdx.dev/Document"
 	PredicateTestResult    = "https://in-toto.io/attestation/test-result/v0.1"
 	PredicateUpgradeResult = "https://slipway.dev/upgrade-result/v1"
+	PredicateCheckResult   = "https://slipway.dev/check-result/v1" // of a check with a pipeline of its own
 	PredicateDecision      = "https://slipway.dev/decision/v1"
 )
 

@@ -14,7 +14,7 @@ import (
 // fill derives what is told of a payload from what was read about it.
 func (p *Payload) fill(d Definition, f *facts) {
 	p.Evidence, p.Refused, p.Signatures = f.statements, f.refused, f.signatures
-	p.tried = f.upgrades
+	p.tried, p.results = f.upgrades, f.results
 	verdict := streams.Decide(d.Policy, f.latest())
 	p.Now = verdict.Verdict
 	reasons := verdict.Reasons

@@ -86,7 +86,8 @@ type Payload struct {
 	// Report and Timeline are addresses of pages about the run, or "".
 	Report, Timeline string
 
-	tried []tried
+	tried   []tried
+	results []checkResult // the newest first
 }
 
 // State is how a check stands.

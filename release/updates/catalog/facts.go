@@ -32,7 +32,8 @@ type facts struct {
 type checkResult struct {
 	streams.Result
 	evidence, url string
-	from          string // of an upgrade: the version it came from
+	from          string  // of an upgrade: the version it came from
+	seconds       float64 // that its run took; 0 when that is not said
 }
 
 // tried is one upgrade to the payload, judged by the stream's policy.
@@ -125,7 +126,13 @@ func (f *facts) add(s sign.Statement, policy streams.Policy) {
 		}
 	case sign.PredicateTestResult:
 		if res, ok := readTestResult(s.Predicate); ok {
-			f.results = append(f.results, checkResult{Result: res, evidence: digest, url: about.URL})
+			res.evidence, res.url = digest, about.URL
+			f.results = append(f.results, res)
+		}
+	case sign.PredicateCheckResult:
+		if res, ok := readCheckResult(s.Predicate); ok {
+			res.evidence, res.url = digest, about.URL
+			f.results = append(f.results, res)
 		}
 	case sign.PredicateUpgradeResult:
 		f.addUpgrade(s, about, policy)
@@ -138,6 +145,7 @@ func (f *facts) addUpgrade(s sign.Statement, about Statement, policy streams.Pol
 		Profile string `json:"profile"`
 		Check   string `json:"check"`
 		streams.Upgrade
+		span
 	}
 	if json.Unmarshal(s.Predicate, &u) != nil {
 		return
@@ -148,7 +156,7 @@ func (f *facts) addUpgrade(s sign.Statement, about Statement, policy streams.Pol
 	}
 	result := streams.EvaluateUpgrade(check, policy.Upgrade[u.Profile], u.Upgrade)
 	result.Detail = clip(result.Detail)
-	f.results = append(f.results, checkResult{result, about.Digest, about.URL, u.From.Version})
+	f.results = append(f.results, checkResult{result, about.Digest, about.URL, u.From.Version, u.seconds()})
 	f.upgrades = append(f.upgrades, tried{u.From.Version, Run{
 		State: stateOf(result.Status), Detail: result.Detail, Profile: clip(u.Profile), When: about.Time, URL: about.URL, Evidence: about.Digest,
 	}})
@@ -197,15 +205,15 @@ func readDecision(s sign.Statement) (Decision, bool) {
 
 // readTestResult reads an in-toto test result. One that says PASSED and tells of specs
 // that did not pass is not believed.
-func readTestResult(predicate []byte) (streams.Result, bool) {
+func readTestResult(predicate []byte) (checkResult, bool) {
 	var t struct {
 		sign.TestResult
 		Check string `json:"check"`
 	}
 	if json.Unmarshal(predicate, &t) != nil {
-		return streams.Result{}, false
+		return checkResult{}, false
 	}
-	r := streams.Result{Check: t.Check, Status: streams.Inconclusive}
+	r := checkResult{Result: streams.Result{Check: t.Check, Status: streams.Inconclusive}}
 	if r.Check == "" {
 		r.Check = "conformance"
 	}
@@ -215,9 +223,13 @@ func readTestResult(predicate []byte) (streams.Result, bool) {
 	case sign.TestFailed:
 		r.Status = streams.Failed
 	}
-	var specs struct{ Expected, Passed, Failed int }
+	var specs struct {
+		Expected, Passed, Failed int
+		Seconds                  float64
+	}
 	if len(t.Conformance) > 0 && json.Unmarshal(t.Conformance, &specs) == nil {
 		r.Detail = fmt.Sprintf("%d of %d expected specs passed", specs.Passed, specs.Expected)
+		r.seconds = max(0, specs.Seconds)
 		if specs.Failed > 0 || specs.Passed < specs.Expected {
 			r.Status = streams.Failed
 			r.Detail += fmt.Sprintf(", %d failed", specs.Failed)
@@ -228,6 +240,40 @@ func readTestResult(predicate []byte) (streams.Result, bool) {
 	return r, true
 }
 
+// readCheckResult reads what the controller says about a check with a pipeline of its
+// own. A status that nobody knows says nothing.
+func readCheckResult(predicate []byte) (checkResult, bool) {
+	var said struct {
+		streams.Result
+		span
+	}
+	if json.Unmarshal(predicate, &said) != nil || said.Check == "" {
+		return checkResult{}, false
+	}
+	r := checkResult{Result: said.Result, seconds: said.seconds()}
+	r.Detail = clip(r.Detail)
+	switch r.Status {
+	case streams.Passed, streams.Failed, streams.Skipped:
+	default:
+		r.Status = streams.Inconclusive
+	}
+	return r, true
+}
+
+// span is when something was run, in predicates that say so.
+type span struct {
+	Started  time.Time `json:"started"`
+	Finished time.Time `json:"finished"`
+}
+
+// seconds is 0 where the bounds are not known or make no sense.
+func (s span) seconds() float64 {
+	if s.Started.IsZero() || s.Finished.IsZero() {
+		return 0
+	}
+	return max(0, s.Finished.Sub(s.Started).Seconds())
+}
+
 func stateOf(s streams.Status) State {
 	switch s {
 	case streams.Passed:
@@ -236,6 +282,8 @@ func stateOf(s streams.Status) State {
 		return CheckFailed
 	case streams.Missing:
 		return Missing
+	case streams.Skipped:
+		return Skipped
 	}
 	return Unclear
 }
@@ -243,7 +291,7 @@ func stateOf(s streams.Status) State {
 // kinds are the short names of the types that are met most.
 var kinds = map[string]string{
 	sign.PredicateProvenance: "provenance", sign.PredicateSBOM: "sbom", sign.PredicateTestResult: "test result",
-	sign.PredicateUpgradeResult: "upgrade result", sign.PredicateDecision: "decision",
+	sign.PredicateUpgradeResult: "upgrade result", sign.PredicateCheckResult: "check result", sign.PredicateDecision: "decision",
 }
 
 func kindOf(predicateType string) string { return kinds[predicateType] }

@@ -8,8 +8,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// recentVerdicts is how many payloads of a stream the times to a verdict are about.
-const recentVerdicts = 20
+const (
+	recentVerdicts = 20 // payloads of a stream that the times to a verdict are about
+	recentRuns     = 20 // runs of a check with one result that their times are about
+)
 
 // Metrics tell Prometheus what a catalog holds; nothing is read for them:
 //
@@ -17,6 +19,11 @@ const recentVerdicts = 20
 //	slipway_releases_verdict_seconds{stream,of}      from the cut to the first verdict: of the newest
 //	                                                 payload with one, and the median and longest of the
 //	                                                 20 newest
+//	slipway_releases_check_seconds{stream,check,result,of}
+//	                                                 that the runs of a check took, by what came out: the
+//	                                                 newest, and the median and longest of the 20 newest
+//	slipway_releases_check_runs{stream,check,result} runs of a check that evidence of the listed payloads
+//	                                                 tells of, also those that do not say how long they took
 //	slipway_releases_stuck{stream}                   payloads that wait for longer than they may
 //	slipway_releases_stuck_oldest_seconds{stream}    age of the oldest of them; 0 without any
 //	slipway_releases_accepted_age_seconds{stream}    since the newest accepted one was cut; left out without any
@@ -37,6 +44,8 @@ func describe(name, help string, labels ...string) *prometheus.Desc {
 var (
 	payloadsDesc    = describe("payloads", "Payloads that are listed, by stream and phase.", "stream", "phase")
 	verdictDesc     = describe("verdict_seconds", "From the cut of a payload to its first verdict: the newest, and the median and longest of the 20 newest.", "stream", "of")
+	checkDesc       = describe("check_seconds", "That the runs of a check took, by result: the newest, and the median and longest of the 20 newest.", "stream", "check", "result", "of")
+	checkRunsDesc   = describe("check_runs", "Runs of a check that there is evidence of, by result.", "stream", "check", "result")
 	stuckDesc       = describe("stuck", "Payloads that are built or wait for a verdict for longer than they may.", "stream")
 	oldestStuckDesc = describe("stuck_oldest_seconds", "Age of the oldest payload that is stuck; 0 without any.", "stream")
 	acceptedAgeDesc = describe("accepted_age_seconds", "Since the newest accepted payload was cut.", "stream")
@@ -45,7 +54,7 @@ var (
 
 // Describe implements prometheus.Collector.
 func (m Metrics) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{payloadsDesc, verdictDesc, stuckDesc, oldestStuckDesc, acceptedAgeDesc, catalogAgeDesc} {
+	for _, d := range []*prometheus.Desc{payloadsDesc, verdictDesc, checkDesc, checkRunsDesc, stuckDesc, oldestStuckDesc, acceptedAgeDesc, catalogAgeDesc} {
 		out <- d
 	}
 }
@@ -74,11 +83,20 @@ func (m Metrics) Collect(out chan<- prometheus.Metric) {
 		for _, phase := range []Phase{Pending, Ready, Accepted, Rejected, Failed, Inconclusive} {
 			gauge(payloadsDesc, float64(phases[phase]), name, string(phase))
 		}
-		if took := s.verdictTimes(recentVerdicts); len(took) > 0 {
-			gauge(verdictDesc, took[0].Seconds(), name, "newest")
+		times := func(d *prometheus.Desc, took []float64, labels ...string) {
+			if len(took) == 0 {
+				return
+			}
+			newest := took[0]
 			slices.Sort(took)
-			gauge(verdictDesc, took[(len(took)-1)/2].Seconds(), name, "median")
-			gauge(verdictDesc, took[len(took)-1].Seconds(), name, "longest")
+			gauge(d, newest, append(labels, "newest")...)
+			gauge(d, took[(len(took)-1)/2], append(labels, "median")...)
+			gauge(d, took[len(took)-1], append(labels, "longest")...)
+		}
+		times(verdictDesc, s.verdictTimes(recentVerdicts), name)
+		for of, runs := range s.checkTimes(recentRuns) {
+			gauge(checkRunsDesc, float64(runs.count), name, of.check, string(of.result))
+			times(checkDesc, runs.seconds, name, of.check, string(of.result))
 		}
 		late := s.Late(now)
 		gauge(stuckDesc, float64(len(late)), name)
@@ -95,8 +113,8 @@ func (m Metrics) Collect(out chan<- prometheus.Metric) {
 
 // verdictTimes are those between the cut and the first decision of the newest payloads
 // that have one, the newest payload's first.
-func (s *Stream) verdictTimes(limit int) []time.Duration {
-	var took []time.Duration
+func (s *Stream) verdictTimes(limit int) []float64 {
+	var took []float64
 	for _, p := range s.Payloads {
 		if p.Decision == nil {
 			continue
@@ -109,10 +127,44 @@ func (s *Stream) verdictTimes(limit int) []time.Duration {
 			continue
 		}
 		// Whoever signed may have another clock than whoever cut.
-		took = append(took, max(0, first.Sub(p.Created)))
+		took = append(took, max(0, first.Sub(p.Created).Seconds()))
 		if len(took) == limit {
 			break
 		}
 	}
 	return took
+}
+
+// checkOutcome is what came out of runs of a check.
+type checkOutcome struct {
+	check  string
+	result State
+}
+
+// checkRuns are the runs of a check with one outcome.
+type checkRuns struct {
+	count   int
+	seconds []float64 // the newest payload's first, of those that say it
+}
+
+// checkTimes are the runs that evidence about the payloads tells of. What was skipped did
+// not run.
+func (s *Stream) checkTimes(limit int) map[checkOutcome]*checkRuns {
+	all := map[checkOutcome]*checkRuns{}
+	for _, p := range s.Payloads {
+		for _, r := range p.results {
+			of := checkOutcome{clip(r.Check), stateOf(r.Status)}
+			if of.result == Skipped {
+				continue
+			}
+			if all[of] == nil {
+				all[of] = &checkRuns{}
+			}
+			all[of].count++
+			if r.seconds > 0 && len(all[of].seconds) < limit {
+				all[of].seconds = append(all[of].seconds, r.seconds)
+			}
+		}
+	}
+	return all
 }

@@ -1,6 +1,7 @@
 package catalog_test
 
 import (
+	"fmt"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -11,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/slipway-release/slipway/internal/golden"
+	"github.com/slipway-release/slipway/release/sign"
 	"github.com/slipway-release/slipway/release/updates/catalog"
 	"github.com/slipway-release/slipway/release/updates/catalog/catalogtest"
 )
@@ -49,5 +51,54 @@ func TestMetrics(t *testing.T) {
 	none := exposed(t, catalog.Metrics{Catalog: func() *catalog.Catalog { return nil }})
 	if none != "# TYPE slipway_releases_catalog_age_seconds gauge\nslipway_releases_catalog_age_seconds +Inf\n" {
 		t.Errorf("before anything was read: %s", none)
+	}
+}
+
+// How long checks took is what their evidence says, be it old, of a check with a pipeline of
+// its own, or nonsense.
+func TestCheckSeconds(t *testing.T) {
+	const began = `"started":"2026-11-22T10:00:00Z"`
+	for name, c := range map[string]struct {
+		predicate string
+		runs      string // result, or "" for none
+		seconds   string
+	}{
+		"bounds":       {`{"check":"soak","status":"Passed",` + began + `,"finished":"2026-11-22T10:02:30Z"}`, "Passed", "150"},
+		"failed":       {`{"check":"soak","status":"Failed",` + began + `,"finished":"2026-11-22T10:00:01Z"}`, "Failed", "1"},
+		"old":          {`{"check":"soak","status":"Passed","pipeline":"soak"}`, "Passed", ""},
+		"skipped":      {`{"check":"soak","status":"Skipped","pipeline":"soak"}`, "", ""},
+		"unknown word": {`{"check":"soak","status":"Perhaps",` + began + `,"finished":"2026-11-22T10:00:01Z"}`, "Inconclusive", "1"},
+		"backwards":    {`{"check":"soak","status":"Passed",` + began + `,"finished":"2026-11-22T09:00:00Z"}`, "Passed", ""},
+		"no end":       {`{"check":"soak","status":"Passed",` + began + `}`, "Passed", ""},
+		"no check":     {`{"status":"Passed"}`, "", ""},
+		"no object":    {`[]`, "", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := catalogtest.New(t)
+			digest := w.Digest(t, catalogtest.Nightly(22)).String()
+			e := w.Said[digest]
+			e.Statements = append(e.Statements, sign.Statement{PredicateType: sign.PredicateCheckResult, Predicate: []byte(c.predicate), Subject: catalogtest.Repository, Time: catalogtest.Now})
+			w.Said[digest] = e
+			k := w.Keeper(t)
+			var lines []string
+			for line := range strings.Lines(exposed(t, catalog.Metrics{Catalog: k.Catalog})) {
+				if strings.Contains(line, `check="soak"`) || strings.Contains(line, `check=""`) {
+					lines = append(lines, line)
+				}
+			}
+			got := strings.Join(lines, "")
+			var want string
+			if c.runs != "" {
+				want = fmt.Sprintf("slipway_releases_check_runs{check=\"soak\",result=%q,stream=\"nightly\"} 1\n", c.runs)
+			}
+			if c.seconds != "" {
+				for _, of := range []string{"longest", "median", "newest"} {
+					want += fmt.Sprintf("slipway_releases_check_seconds{check=\"soak\",of=%q,result=%q,stream=\"nightly\"} %s\n", of, c.runs, c.seconds)
+				}
+			}
+			if got != want {
+				t.Errorf("got\n%swant\n%s", got, want)
+			}
+		})
 	}
 }

@@ -133,7 +133,7 @@ func (w *World) conformance(t testing.TB, day, passed, failed int) {
 	}
 	w.say(t, Nightly(day), 40, sign.PredicateTestResult, map[string]any{
 		"result": result, "configuration": []any{}, "url": fmt.Sprintf("https://ci.example.com/runs/%d", day),
-		"conformance": map[string]any{"expected": 412, "passed": passed, "failed": failed},
+		"conformance": map[string]any{"expected": 412, "passed": passed, "failed": failed, "seconds": 60 * day},
 	})
 }
 
@@ -151,7 +151,9 @@ func (w *World) upgrade(t testing.TB, from, to string, minutes int, change func(
 	w.say(t, to, minutes, sign.PredicateUpgradeResult, struct {
 		Profile string `json:"profile"`
 		streams.Upgrade
-	}{"ha", u})
+		Started  time.Time `json:"started"`
+		Finished time.Time `json:"finished"`
+	}{"ha", u, Now, Now.Add(time.Duration(minutes) * 10 * time.Second)})
 }
 
 // decide signs a verdict; a reason is CHECK(+ blocking|- informing)STATUS:DETAIL.
