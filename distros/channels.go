@@ -48,6 +48,17 @@ type Graph struct {
 	// Untested says what becomes of edges that a payload declares and nobody tried:
 	// conditional, which is the default, offer or omit.
 	Untested string `json:"untested,omitempty"`
+	// Passes is how many upgrade tests must have passed for an edge to count as tested: 1,
+	// which is the default, or more.
+	Passes *int `json:"passes,omitempty"`
+}
+
+// PassesNeeded is Passes, or its default.
+func (g Graph) PassesNeeded() int {
+	if g.Passes == nil {
+		return 1
+	}
+	return *g.Passes
 }
 
 // GraphDataDir is the folder beside distro.yaml in which risks and blocked edges are
@@ -79,6 +90,9 @@ func (l *loader) checkChannels() {
 	}
 	if u := l.doc.Graph.Untested; u != "" && !slices.Contains(untested, u) {
 		l.bad("graph.untested", "must be one of %s, not %q", strings.Join(untested, ", "), u)
+	}
+	if n := l.doc.Graph.Passes; n != nil && *n < 1 {
+		l.bad("graph.passes", "must be at least 1, not %d", *n)
 	}
 }
 

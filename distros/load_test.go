@@ -157,8 +157,9 @@ func TestMistakes(t *testing.T) {
 			`tiny/distro.yaml:28: channels[0].feeder.channel: there is no channel "nobody"`,
 		}},
 		"feeders in a circle": {[]string{d, "channels:\n", "channels:\n- {name: a, feeder: {channel: b, delay: 1h}}\n- {name: b, feeder: {channel: a, approvals: 1}}\n"}, []string{`tiny/distro.yaml:27: channels[0].feeder.channel: channels feed each other in a circle: a ← b ← a`, `tiny/distro.yaml:28: channels[1].feeder.channel: channels feed each other in a circle: b ← a ← b`}},
-		"channel's other fields": {[]string{d, "channels:\n", "graph: {untested: maybe}\nchannels:\n- {name: a, tombstones: [x], evidence: [nothing], freshFor: long, rollout: -1h}\n"}, []string{
+		"channel's other fields": {[]string{d, "channels:\n", "graph: {untested: maybe, passes: 0}\nchannels:\n- {name: a, tombstones: [x], evidence: [nothing], freshFor: long, rollout: -1h}\n"}, []string{
 			`tiny/distro.yaml:26: graph.untested: must be one of conditional, offer, omit, not "maybe"`,
+			`tiny/distro.yaml:26: graph.passes: must be at least 1, not 0`,
 			`tiny/distro.yaml:28: channels[0].tombstones[0]: must be a version, not "x"`,
 			`tiny/distro.yaml:28: channels[0].evidence[0]: no stream has a check "nothing"`,
 			`tiny/distro.yaml:28: channels[0].freshFor: must be a length of time such as 90m or 12h, not "long"`,

@@ -1,7 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -213,13 +216,19 @@ func (w *world) promoteInto(ctx context.Context, channel string, add channels.Ad
 }
 
 // triedEdges are the upgrades to p that were tested, by signed evidence. One that passed
-// once is proven; one that only failed is not offered.
+// is proven, by as many trials as the distribution demands; one that only failed is not
+// offered. A result that was attached again, under another signature, is the same trial.
 func triedEdges(ctx context.Context, w *world, verifier *sign.Verifier, p *release.Payload, policy streams.Policy) ([]channels.Source, error) {
 	found, err := verifier.Evidence(ctx, w.registry, p.Reference, sign.PredicateUpgradeResult)
 	if err != nil {
 		return nil, err
 	}
 	var edges []channels.Source
+	type trial struct {
+		from   release.Version
+		result [sha256.Size]byte
+	}
+	seen := map[trial]bool{}
 	for _, s := range found.Statements {
 		u, err := readUpgrade(s, p)
 		if err != nil {
@@ -230,6 +239,15 @@ func triedEdges(ctx context.Context, w *world, verifier *sign.Verifier, p *relea
 		if err != nil || status != streams.Passed && status != streams.Failed {
 			continue
 		}
+		var result bytes.Buffer
+		if err := json.Compact(&result, s.Predicate); err != nil {
+			return nil, fmt.Errorf("reading an upgrade result of %q: %w", p.Version, err)
+		}
+		if t := (trial{from, sha256.Sum256(result.Bytes())}); seen[t] {
+			continue
+		} else {
+			seen[t] = true
+		}
 		edge := channels.Source{From: from, Evidence: s.Digest.String(), Failed: status == streams.Failed}
 		at := slices.IndexFunc(edges, func(e channels.Source) bool { return e.From == from })
 		switch {
@@ -237,6 +255,8 @@ func triedEdges(ctx context.Context, w *world, verifier *sign.Verifier, p *relea
 			edges = append(edges, edge)
 		case edges[at].Failed && !edge.Failed:
 			edges[at] = edge
+		case !edge.Failed && 1+len(edges[at].More) < w.distro.Graph.PassesNeeded():
+			edges[at].More = append(edges[at].More, edge.Evidence)
 		}
 	}
 	return edges, nil

@@ -44,6 +44,8 @@ type channelEdge struct {
 	Risks    []string `json:"risks,omitempty"`
 	Reason   string   `json:"reason,omitempty"`
 	Evidence string   `json:"evidence,omitempty"`
+	// Passes is "1 of 2" where several upgrade tests must pass, and this edge was tried.
+	Passes string `json:"passes,omitempty"`
 }
 
 func newChannelShow(a *app) *cobra.Command {
@@ -104,7 +106,7 @@ func (w *world) viewChannel(ctx context.Context, name string, now time.Time) (*c
 		return nil, err
 	}
 	view.addVersions(state, declared, snapshot, now)
-	view.addEdges(state, snapshot, snapshot.Union())
+	view.addEdges(channels.States(stored), snapshot, snapshot.Union(), w.distro.Graph.PassesNeeded())
 	return view, nil
 }
 
@@ -129,13 +131,22 @@ func (c *channelView) addVersions(state channels.State, declared *distros.Channe
 	}
 }
 
-func (c *channelView) addEdges(state channels.State, snapshot *graph.Snapshot, of *graph.Graph) {
+func (c *channelView) addEdges(states []channels.State, snapshot *graph.Snapshot, of *graph.Graph, needed int) {
 	evidence := map[graph.Edge]string{}
-	for _, e := range state.Edges {
-		evidence[graph.Edge{From: e.From.String(), To: e.To.String()}] = e.Evidence
+	passes := map[graph.Edge]int{} // whichever channel knows of them
+	for _, s := range states {
+		for _, e := range s.Edges {
+			edge := graph.Edge{From: e.From.String(), To: e.To.String()}
+			if passes[edge] = max(passes[edge], e.Passes()); s.Name == c.Name {
+				evidence[edge] = e.Evidence
+			}
+		}
 	}
 	add := func(e graph.Edge, status string, risks []graph.Risk, reason string) {
 		edge := channelEdge{Edge: e, Status: status, Reason: reason, Evidence: evidence[e]}
+		if n, tried := passes[e]; tried && needed > 1 {
+			edge.Passes = fmt.Sprintf("%d of %d", n, needed)
+		}
 		for _, r := range risks {
 			edge.Risks = append(edge.Risks, r.Name)
 		}
@@ -201,6 +212,9 @@ func (c *channelView) text(w io.Writer) {
 			fmt.Fprintf(w, ": %s", e.Reason)
 		case e.Evidence != "":
 			fmt.Fprintf(w, ", proven by %s", e.Evidence)
+		}
+		if e.Passes != "" {
+			fmt.Fprintf(w, ", %s passes", e.Passes)
 		}
 		fmt.Fprintln(w)
 	}

@@ -46,7 +46,7 @@ func (o offers) data() (*graphdata.Data, error) {
 
 // Offer implements updates.Offers.
 func (o offers) Offer() (channels.Offer, error) {
-	offer := channels.Offer{Untested: o.distro.Graph.Untested}
+	offer := channels.Offer{Untested: o.distro.Graph.Untested, Passes: o.distro.Graph.PassesNeeded()}
 	data, err := o.data()
 	if err != nil || data == nil {
 		return offer, err

@@ -11,7 +11,7 @@ import (
 // that the channel never held is not waited for, as such an edge is not offered anyhow.
 // A rollout that was halted later had not been halted yet. What was removed later is there.
 //
-// What was changed in place is not undone: metadata, whether an edge's trial failed, and
+// What was changed in place is not undone: metadata, whether an edge's trial failed, how many passed, and
 // the rollout of what was removed.
 func (s State) At(t time.Time) State {
 	then := State{Name: s.Name, Versions: []Version{}, Edges: []Edge{}}

@@ -76,7 +76,7 @@ func (m Move) plan(states map[string]State, stored map[string]Stored, version re
 	add := Addition{Version: version, PullSpec: v.PullSpec, Metadata: v.Metadata, Architectures: v.Architectures, Previous: v.Previous, Rollout: m.Rollout}
 	for _, e := range states[m.Feeder].Edges {
 		if e.To == version {
-			add.Edges = append(add.Edges, Source{From: e.From, Evidence: e.Evidence, Failed: e.Failed})
+			add.Edges = append(add.Edges, Source{From: e.From, Evidence: e.Evidence, More: e.More, Failed: e.Failed})
 		}
 	}
 	return NewPlan(stored[m.Channel], add, now)

@@ -25,6 +25,9 @@ const RiskUntested = "UntestedUpgrade"
 type Offer struct {
 	// Untested is one of the constants above; "" is UntestedConditional.
 	Untested string
+	// Passes is how many trials of an upgrade must have passed for it to count as tested;
+	// less than 1 stands for 1.
+	Passes int
 	// UntestedURL is where clusters' people are told about the risk.
 	UntestedURL string
 	// Blocks are the edges that bear risks or are not to be offered, among those of the
@@ -33,6 +36,10 @@ type Offer struct {
 	// Metadata is added to that of releases, by version and key.
 	Metadata map[string]map[string]string
 }
+
+// Short reports whether an upgrade that was tried, and did not fail, counts as untested all
+// the same, because too few trials have passed.
+func (o Offer) Short(e Edge) bool { return !e.Failed && e.Passes() < o.Passes }
 
 // defaultUntestedURL explains what an untested edge is.
 const defaultUntestedURL = "https://github.com/slipway-release/slipway/blob/main/docs/channels.md#untested-edges"
@@ -84,8 +91,9 @@ func (o *offered) add(s State) error {
 	}
 	for _, e := range s.Edges {
 		key := [2]release.Version{e.From, e.To}
-		// What failed in one channel's eyes is not offered by another.
-		if have, ok := o.edges[key]; !ok || e.Failed && !have.Failed {
+		// What failed in one channel's eyes is not offered by another. Of trials that passed,
+		// a channel may know more than those it feeds.
+		if have, ok := o.edges[key]; !ok || e.Failed && !have.Failed || !have.Failed && e.Passes() > have.Passes() {
 			o.edges[key] = e
 		}
 	}
@@ -139,8 +147,12 @@ func (o *offered) releases() []graph.Release {
 			o.declare(&all[at], archs[at], from, m.Version.Version)
 		}
 	}
-	for key := range o.edges {
-		if at, ok := first[key[1]]; ok {
+	for key, e := range o.edges {
+		at, ok := first[key[1]]
+		switch {
+		case ok && o.offer.Short(e):
+			o.declare(&all[at], archs[at], key[0], key[1])
+		case ok:
 			all[at].Previous = append(all[at].Previous, key[0].String())
 		}
 	}
@@ -171,11 +183,16 @@ func (o *offered) offeredTo(m member) []string {
 	return append([]string{release.ArchitectureMulti}, m.Architectures...)
 }
 
-// declare adds an edge that was not tried, as the policy has it.
+// declare adds an edge that does not count as tested, as the policy has it.
 func (o *offered) declare(to *graph.Release, archs []string, from, version release.Version) {
 	name := from.String()
-	if _, tried := o.edges[[2]release.Version{from, version}]; tried || slices.Contains(to.Previous, name) {
+	edge, tried := o.edges[[2]release.Version{from, version}]
+	if tried && !o.offer.Short(edge) || slices.Contains(to.Previous, name) {
 		return
+	}
+	message := "This upgrade was declared to work and was never tested by the release pipeline."
+	if tried {
+		message = fmt.Sprintf("This upgrade has %d of %d passes that the release pipeline demands before it counts as tested.", edge.Passes(), o.offer.Passes)
 	}
 	switch o.offer.Untested {
 	case UntestedOmitted:
@@ -185,7 +202,7 @@ func (o *offered) declare(to *graph.Release, archs []string, from, version relea
 		risk := &graph.Risk{
 			URL:           cmp.Or(o.offer.UntestedURL, defaultUntestedURL),
 			Name:          RiskUntested,
-			Message:       "This upgrade was declared to work and was never tested by the release pipeline.",
+			Message:       message,
 			MatchingRules: []graph.MatchingRule{{Type: "Always"}},
 		}
 		for _, arch := range archs {

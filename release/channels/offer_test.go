@@ -92,6 +92,63 @@ func TestWhatFailedOnceMayPassLater(t *testing.T) {
 	}
 }
 
+// Where several passes are demanded, an edge with fewer is what the policy makes of untested
+// ones, whether the payload declares it or not; more evidence completes it, once.
+func TestSeveralPasses(t *testing.T) {
+	for policy, want := range map[string]string{
+		channels.UntestedConditional: "17 UntestedUpgrade, 19 UntestedUpgrade",
+		channels.UntestedOffered:     "17, 19",
+		channels.UntestedOmitted:     "",
+	} {
+		if got, _ := waysTo(t, declared(t), channels.Offer{Untested: policy, Passes: 2}); got != want {
+			t.Errorf("policy %q: got %q, want %q", policy, got, want)
+		}
+	}
+	_, s := waysTo(t, declared(t), channels.Offer{Passes: 2})
+	var messages []string
+	for _, g := range s.Graphs["amd64"].ConditionalEdges {
+		messages = append(messages, g.Risks[0].Message)
+	}
+	if !strings.Contains(strings.Join(messages, "\n"), "has 1 of 2 passes") || !strings.Contains(strings.Join(messages, "\n"), "never tested") {
+		t.Errorf("risks say %q", messages)
+	}
+	again := addition(t, 20)
+	again.Edges = []channels.Source{
+		{From: nightly(t, 18), Evidence: "sha256:good"}, // failed before
+		{From: nightly(t, 19), Evidence: "sha256:two", More: []string{"sha256:one"}},
+	}
+	more := plan(t, channels.Stored{State: declared(t)}, again)
+	if len(more.Changes) != 2 || !strings.Contains(strings.Join(more.Changes, "\n"), "which passed 2 times") {
+		t.Errorf("changes %q", more.Changes)
+	}
+	for passes, want := range map[int]string{1: "17 UntestedUpgrade, 18, 19", 2: "17 UntestedUpgrade, 18 UntestedUpgrade, 19", 3: "17 UntestedUpgrade, 18 UntestedUpgrade, 19 UntestedUpgrade"} {
+		if got, _ := waysTo(t, more.After, channels.Offer{Passes: passes}); got != want {
+			t.Errorf("%d passes: got %q, want %q", passes, got, want)
+		}
+	}
+	again.Edges = append(again.Edges, channels.Source{From: nightly(t, 19), Evidence: "sha256:worse", Failed: true})
+	if p := plan(t, channels.Stored{State: more.After}, again); !p.Empty() {
+		t.Errorf("the same once more changes %q", p.Changes)
+	}
+	data, err := more.After.Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if read, err := channels.ParseState(data); err != nil || len(read.Edges) != len(more.After.Edges) {
+		t.Errorf("read back: %+v, error %v", read, err)
+	}
+	for _, e := range []channels.Edge{
+		{From: nightly(t, 17), To: nightly(t, 20), Evidence: "sha256:one", More: []string{"sha256:one"}},
+		{From: nightly(t, 17), To: nightly(t, 20), Evidence: "sha256:one", More: []string{"sha256:two"}, Failed: true},
+	} {
+		bad := declared(t)
+		bad.Edges = append(bad.Edges, e)
+		if _, err := bad.Marshal(); err == nil || !strings.Contains(err.Error(), "evidence") {
+			t.Errorf("%+v: error %v", e, err)
+		}
+	}
+}
+
 func TestRisksAreDeclaredOverWhatIsProven(t *testing.T) {
 	risk := &graph.Risk{Name: "Slow", URL: "https://example.com", Message: "slow", MatchingRules: []graph.MatchingRule{{Type: "Always"}}}
 	offer := channels.Offer{Blocks: func(versions []string) []graph.Block {

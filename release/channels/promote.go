@@ -40,6 +40,8 @@ type Addition struct {
 type Source struct {
 	From     release.Version
 	Evidence string // digest of the attestation that proves it
+	// More are those of other trials that passed.
+	More []string
 	// Failed says that the trial was no success.
 	Failed bool
 }
@@ -77,7 +79,7 @@ func NewPlan(channel Stored, add Addition, now time.Time) (Plan, error) {
 		plan.addRollout(add)
 	}
 	for _, source := range add.Edges {
-		plan.addEdge(Edge{From: source.From, To: add.Version, Evidence: source.Evidence, Failed: source.Failed, Added: now.UTC().Truncate(time.Second)})
+		plan.addEdge(Edge{From: source.From, To: add.Version, Evidence: source.Evidence, More: source.More, Failed: source.Failed, Added: now.UTC().Truncate(time.Second)})
 	}
 	if !plan.Empty() {
 		plan.After.Updated = now.UTC().Truncate(time.Second)
@@ -120,8 +122,9 @@ func (p *Plan) addRollout(add Addition) {
 	p.Changes = append(p.Changes, fmt.Sprintf("rollout of %s over %s", add.Version, rollout.Duration))
 }
 
-// addEdge keeps the evidence an edge came with: one proof is enough, and a run that is
-// repeated must not change the channel. Only what failed is replaced by what succeeded.
+// addEdge keeps the evidence an edge came with, for a run that is repeated must not change
+// the channel. It is replaced only by more trials that passed: what failed by one that
+// succeeded, and where several are demanded one by two.
 func (p *Plan) addEdge(e Edge) {
 	change := fmt.Sprintf("edge %s → %s", e.From, e.To)
 	if e.Failed {
@@ -131,7 +134,11 @@ func (p *Plan) addEdge(e Edge) {
 		if have.From != e.From || have.To != e.To {
 			continue
 		}
-		if have.Failed && !e.Failed {
+		if e.Passes() > have.Passes() {
+			if !have.Failed {
+				e.Added = have.Added
+				change += fmt.Sprintf(", which passed %d times", e.Passes())
+			}
 			p.After.Edges[i] = e
 			p.Changes = append(p.Changes, change)
 		}

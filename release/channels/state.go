@@ -59,10 +59,21 @@ type Edge struct {
 	To   release.Version `json:"to"`
 	// Evidence is the digest of the attestation that proves it.
 	Evidence string `json:"evidence,omitempty"`
+	// More are digests of attestations of other trials that passed as well, as far as
+	// several are demanded.
+	More []string `json:"more,omitempty"`
 	// Failed says that the trial was no success: the edge is not offered.
 	Failed bool `json:"failed,omitempty"`
 	// Added is zero in channels that were written before it was noted.
 	Added time.Time `json:"added,omitzero"`
+}
+
+// Passes is how many trials of the upgrade are known to have passed.
+func (e Edge) Passes() int {
+	if e.Failed {
+		return 0
+	}
+	return 1 + len(e.More)
 }
 
 // Rollout opens the edges to a version to a growing share of clusters: none before
@@ -145,6 +156,12 @@ func (s State) validate() error {
 	for _, e := range s.Edges {
 		if e.From.IsZero() || e.To.IsZero() || e.From == e.To {
 			problems = append(problems, fmt.Errorf("the edge from %q to %q does not join two versions", e.From, e.To))
+		}
+		if e.Failed && len(e.More) > 0 {
+			problems = append(problems, fmt.Errorf("the edge from %q to %q failed and has more evidence that it passed", e.From, e.To))
+		}
+		if all := slices.Sorted(slices.Values(append([]string{e.Evidence}, e.More...))); len(slices.Compact(all)) != e.Passes() && !e.Failed {
+			problems = append(problems, fmt.Errorf("the edge from %q to %q names evidence twice", e.From, e.To))
 		}
 		if edges[[2]release.Version{e.From, e.To}] {
 			problems = append(problems, fmt.Errorf("the edge from %q to %q stands there twice", e.From, e.To))
