@@ -45,16 +45,36 @@ func (l Listing) Empty() bool { return len(l.Files) == 0 && len(l.Hidden) == 0 &
 // directory, a directory that is itself a link, a file that occurs twice, and names
 // with control characters or too long for a file system are errors.
 func List(ctx context.Context, l v1.Layer, dir string, limits Limits) (Listing, error) {
-	s := scan{dir: path.Clean(dir), limits: limits.withDefaults(), files: map[string][]byte{}}
-	if err := Walk(ctx, l, limits, s.visit); err != nil {
+	all, err := ListAll(ctx, l, []string{dir}, limits)
+	if err != nil {
 		return Listing{}, err
 	}
-	for name, data := range s.files {
-		s.listing.Files = append(s.listing.Files, File{Name: name, Data: data})
+	return all[0], nil
+}
+
+// ListAll is List of several directories, in one reading of the layer; "." is the root of
+// the image. The limits hold for each directory, that of the archive for all.
+func ListAll(ctx context.Context, l v1.Layer, dirs []string, limits Limits) ([]Listing, error) {
+	scans := make([]scan, len(dirs))
+	for i, dir := range dirs {
+		scans[i] = scan{dir: strings.TrimPrefix(path.Clean("/"+dir), "/"), limits: limits.withDefaults(), files: map[string][]byte{}}
 	}
-	slices.SortFunc(s.listing.Files, func(a, b File) int { return strings.Compare(a.Name, b.Name) })
-	slices.Sort(s.listing.Hidden)
-	return s.listing, nil
+	err := Walk(ctx, l, limits, func(e *Entry) error {
+		for i := range scans { // an entry is a file of one of them at most
+			if err := scans[i].visit(e); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	all := make([]Listing, len(dirs))
+	for i := range scans {
+		all[i] = scans[i].result()
+	}
+	return all, nil
 }
 
 type scan struct {
@@ -63,6 +83,15 @@ type scan struct {
 	total   int64
 	files   map[string][]byte
 	listing Listing
+}
+
+func (s *scan) result() Listing {
+	for name, data := range s.files {
+		s.listing.Files = append(s.listing.Files, File{Name: name, Data: data})
+	}
+	slices.SortFunc(s.listing.Files, func(a, b File) int { return strings.Compare(a.Name, b.Name) })
+	slices.Sort(s.listing.Hidden)
+	return s.listing
 }
 
 func (s *scan) visit(e *Entry) error {
