@@ -24,7 +24,7 @@ import (
 func newChannel(a *app) *cobra.Command {
 	cmd := &cobra.Command{Use: "channel", Short: "Promote payloads into channels, and say what clusters are offered"}
 	cmd.AddCommand(newChannelPromote(a), newChannelList(a), newChannelShow(a), newChannelDiff(a), newChannelPlan(a), newChannelApprove(a), newChannelRemove(a),
-		newChannelRollout(a), newChannelBlock(a), newChannelUnblock(a), newChannelLint(a))
+		newChannelRollout(a), newChannelBlock(a), newChannelUnblock(a), newChannelLint(a), newChannelExport(a))
 	return cmd
 }
 

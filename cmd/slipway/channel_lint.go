@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/slipway-release/slipway/distros"
+	"github.com/slipway-release/slipway/internal/config"
 	"github.com/slipway-release/slipway/release/channels/graphdata"
 )
 
@@ -24,9 +26,9 @@ type channelLintOptions struct {
 func newChannelLint(a *app) *cobra.Command {
 	o := channelLintOptions{out: output{more: []string{"sarif"}}}
 	cmd := &cobra.Command{
-		Use:   "lint [DIR]...",
+		Use:   "lint [DIR|IMAGE]...",
 		Short: "Judge graph-data: channels, blocked edges and risks",
-		Long: `Judge folders of graph-data, as Cincinnati's schema 1.x has them, before a server reads
+		Long: `Judge graph-data in folders or images, as Cincinnati's schema 1.x has them, before a server reads
 them. The rules find files that cannot be understood, patterns that do not do what
 they are meant for, PromQL that clusters cannot evaluate, blocks that repeat or
 contradict each other, versions that are misspelt, unsorted or unknown, and channels
@@ -37,6 +39,7 @@ there is a finding at the level of --fail-on.`,
 		Example: `  slipway channel lint cincinnati-graph-data
   slipway channel lint --fail-on warning
   slipway channel lint cincinnati-graph-data -o sarif > lint.sarif
+  slipway channel lint registry.example.com/mirror/graph-data:latest
   slipway channel lint --explain dead-alternative`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if o.explain != "" || o.listRules {
@@ -44,14 +47,14 @@ there is a finding at the level of --fail-on.`,
 			}
 			return nil
 		},
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := o.out.check(); err != nil {
 				return err
 			}
 			if o.explain != "" || o.listRules {
 				return a.printChannelRules(&o)
 			}
-			return a.lintChannels(&o, args)
+			return a.lintChannels(cmd.Context(), &o, args)
 		},
 	}
 	f := cmd.Flags()
@@ -71,9 +74,25 @@ there is a finding at the level of --fail-on.`,
 	return cmd
 }
 
-func (a *app) lintChannels(o *channelLintOptions, dirs []string) error {
+func (a *app) lintChannels(ctx context.Context, o *channelLintOptions, dirs []string) error {
 	if !slices.Contains(failLevels, o.failOn) {
 		return usage(fmt.Errorf("reading --fail-on: %q is none of %s", o.failOn, strings.Join(failLevels, ", ")))
+	}
+	for i, named := range dirs {
+		if !graphDataInImage(named) {
+			continue
+		}
+		puller, err := a.pullGraphData(ctx, named)
+		if err == nil {
+			err = puller.Fetch(ctx)
+		}
+		if unreadable := (*config.Error)(nil); errors.As(err, &unreadable) {
+			return rejected(err)
+		}
+		if err != nil {
+			return err
+		}
+		dirs[i] = puller.Dir()
 	}
 	dirs, err := a.graphDataFolders(dirs)
 	if err != nil {

@@ -33,7 +33,7 @@ func (f *graphFlags) add(a *app, cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringArrayVar(&f.channels, "channel", nil, "channel to look at (default: all); may be given more than once")
 	flags.StringArrayVar(&f.files, "graph-file", nil, "look at this graph in place of the registry's channels, [ARCH=]FILE (default ARCH: amd64); may be given more than once")
-	f.payloads.add(cmd, "folder of graph-data with the channels of --releases")
+	f.payloads.add(cmd, "folder or image of graph-data with the channels of --releases")
 	flags.StringVar(&f.arch, "arch", "", "architecture of the graph (default: the only one there is)")
 	_ = cmd.MarkFlagFilename("graph-file", "json")
 	_ = cmd.RegisterFlagCompletionFunc("channel", func(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
@@ -74,7 +74,11 @@ func (f *graphFlags) open(ctx context.Context, a *app, at time.Time) (offering, 
 		if !at.IsZero() {
 			return offering{}, usage(errors.New("reading a graph as it was: --graph-data holds what is offered now only; leave out the date, or --releases"))
 		}
-		source, err := f.payloads.source(ctx, a, slog.New(slog.NewTextHandler(a.Err, nil)))
+		log := slog.New(slog.NewTextHandler(a.Err, nil))
+		if err := f.payloads.openData(ctx, a, log); err != nil {
+			return offering{}, err
+		}
+		source, err := f.payloads.source(ctx, a, log)
 		if err != nil {
 			return offering{}, err
 		}

@@ -17,8 +17,13 @@ import (
 
 // payloadFlags say which payloads are offered in which graph-data.
 type payloadFlags struct {
-	data       string // folder of graph-data
+	data       string // folder or image of graph-data
 	repository string
+
+	// folder is where graph-data is read, after openData; fetch brings it up to date when
+	// it comes out of an image.
+	folder string
+	fetch  func(context.Context) error
 }
 
 func (f *payloadFlags) add(cmd *cobra.Command, data string) {
@@ -43,16 +48,41 @@ func (f *payloadFlags) check(files []string) error {
 	return nil
 }
 
+// openData finds the graph-data: a folder, or an image, which is unpacked in the state
+// directory. That an image cannot be had is told to log when it could be before: the last
+// good graph is served then.
+func (f *payloadFlags) openData(ctx context.Context, a *app, log *slog.Logger) error {
+	f.folder = f.data
+	if f.data == "" || !graphDataInImage(f.data) {
+		return f.checkData()
+	}
+	puller, err := a.pullGraphData(ctx, f.data)
+	if err != nil {
+		return err
+	}
+	f.folder, f.fetch = puller.Dir(), puller.Fetch
+	if err := puller.Fetch(ctx); err != nil {
+		if _, missing := os.Stat(f.folder); missing != nil {
+			return err
+		}
+		log.Error("the last good graph-data of the image is used", "error", err)
+	}
+	return f.checkData()
+}
+
 // checkData refuses a folder that is no graph-data, and broken files in it unless the
 // graph is made of them: the last good graph is served then.
 func (f *payloadFlags) checkData() error {
-	if _, err := os.ReadDir(filepath.Join(f.data, "channels")); err != nil {
-		return usage(fmt.Errorf("reading --graph-data: it must be a folder of graph-data: %w", err))
+	if f.data == "" {
+		return nil
+	}
+	if _, err := os.ReadDir(filepath.Join(f.folder, "channels")); err != nil {
+		return usage(fmt.Errorf("reading --graph-data: it must be a folder or an image of graph-data: %w", err))
 	}
 	if f.repository != "" {
 		return nil
 	}
-	_, err := updateserver.PackGraphData(f.data, nil)
+	_, err := updateserver.PackGraphData(f.folder, nil)
 	return usage(err)
 }
 
@@ -62,7 +92,7 @@ func (f *payloadFlags) source(ctx context.Context, a *app, log *slog.Logger) (*u
 	if err != nil {
 		return nil, err
 	}
-	s := &updateserver.PayloadSource{Repository: strings.TrimSuffix(f.repository, "/"), Data: f.data, Cache: filepath.Join(st.Root(), "updates", "payloads.json"), Log: log}
+	s := &updateserver.PayloadSource{Repository: strings.TrimSuffix(f.repository, "/"), Data: f.folder, Fetch: f.fetch, Cache: filepath.Join(st.Root(), "updates", "payloads.json"), Log: log}
 	host, _, _ := strings.Cut(s.Repository, "/")
 	foreign, err := a.isForeign(s.Repository + "/")
 	if err != nil {

@@ -44,7 +44,8 @@ func newServe(a *app) *cobra.Command {
 
 What is offered are the channels in the distribution's registry, as promotions left
 them, graphs in files, or the payloads of a repository, --releases, in the channels of
---graph-data and without the edges that are blocked there. The source is read at the
+--graph-data and without the edges that are blocked there. That is a folder or an image,
+as slipway channel export makes it; a tag that moves is followed. The source is read at the
 start, when it changed, every --poll and on POST /-/refresh. While it cannot be read, the
 last good graph is served on; it is kept in the state directory, so that a restart serves
 it at once.
@@ -62,6 +63,7 @@ recorded in updates/audit.jsonl in the state directory. Make tokens with slipway
   slipway serve --graph-file amd64=graph.json --graph-file arm64=graph-arm64.json
   slipway serve --graph-data ./cincinnati-graph-data --signature-store ./signatures
   slipway serve --graph-data ./cincinnati-graph-data --releases quay.io/openshift-release-dev/ocp-release
+  slipway serve --graph-data registry.example.com/mirror/graph-data:latest --releases registry.example.com/mirror/release
   curl 'http://127.0.0.1:8080/graph?channel=stable&arch=amd64'`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -77,7 +79,7 @@ func (f *serveFlags) add(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVar(&f.listen, "listen", "127.0.0.1:8080", "address to listen on")
 	flags.StringArrayVar(&f.graphFiles, "graph-file", nil, "serve this graph in place of the registry's channels, [ARCH=]FILE (default ARCH: amd64); may be given more than once")
-	f.payloads.add(cmd, "folder of graph-data to serve as an archive at /graph-data")
+	f.payloads.add(cmd, "folder or image of graph-data to serve as an archive at /graph-data")
 	flags.StringArrayVar(&f.signatures, "signature-store", nil, "directory or URL with OpenPGP signatures to serve at /signatures/; may be given more than once")
 	flags.StringVar(&f.tlsCert, "tls-cert", "", "certificate with its chain, PEM; read anew when it changes")
 	flags.StringVar(&f.tlsKey, "tls-key", "", "key of the certificate, PEM")
@@ -110,10 +112,6 @@ func (a *app) serve(ctx context.Context, f *serveFlags) error {
 		return err
 	}
 	log := slog.New(slog.NewTextHandler(a.Err, nil))
-	s, err := f.server(log, filepath.Join(st.Root(), "updates"))
-	if err != nil {
-		return err
-	}
 	open := context.WithoutCancel(ctx) // the registry is needed until the last request
 	if f.withRegistry {
 		server, err := a.serveRegistry(open, st, f.registryAddress)
@@ -122,6 +120,13 @@ func (a *app) serve(ctx context.Context, f *serveFlags) error {
 		}
 		a.registry = server.Addr()
 		log.Info("serving the registry of the state directory", "address", server.Addr())
+	}
+	if err := f.payloads.openData(open, a, log); err != nil {
+		return err
+	}
+	s, err := f.server(log, filepath.Join(st.Root(), "updates"))
+	if err != nil {
+		return err
 	}
 	keeper, err := a.addSources(open, f, log, s)
 	if err != nil {
@@ -203,10 +208,7 @@ func (f *serveFlags) server(log *slog.Logger, dir string) (*updateserver.Server,
 		s.Signatures = signatures
 	}
 	if f.payloads.data != "" {
-		if err := f.payloads.checkData(); err != nil {
-			return nil, err
-		}
-		s.GraphData = &updateserver.GraphData{Dir: f.payloads.data, Current: refresher.Current, Watch: f.watch, Log: log}
+		s.GraphData = &updateserver.GraphData{Dir: f.payloads.folder, Fetch: f.payloads.fetch, Current: refresher.Current, Watch: f.watch, Log: log}
 	}
 	if f.tlsCert != "" {
 		config, err := updateserver.LoadTLS(f.tlsCert, f.tlsKey)

@@ -3,6 +3,7 @@ package updates
 import (
 	"archive/tar"
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
@@ -86,10 +87,19 @@ func pack(out io.Writer, files map[string][]byte) error {
 	if err != nil {
 		return err
 	}
-	archive := tar.NewWriter(zipped)
-	folder := "."
+	if err := writeTar(zipped, files, "."); err != nil {
+		return err
+	}
+	return zipped.Close()
+}
+
+// writeTar writes files, and the folders they are in below above, which has an entry
+// already, as a tar without times or owners.
+func writeTar(out io.Writer, files map[string][]byte, above string) error {
+	archive := tar.NewWriter(out)
+	folder := above
 	for _, name := range slices.Sorted(maps.Keys(files)) {
-		if dir := path.Dir(name); dir != folder && dir != "." {
+		if dir := path.Dir(name); dir != folder && dir != above {
 			folder = dir
 			if err := archive.WriteHeader(&tar.Header{Name: dir + "/", Typeflag: tar.TypeDir, Mode: 0o755}); err != nil {
 				return err
@@ -102,10 +112,7 @@ func pack(out io.Writer, files map[string][]byte) error {
 			return err
 		}
 	}
-	if err := archive.Close(); err != nil {
-		return err
-	}
-	return zipped.Close()
+	return archive.Close()
 }
 
 // GraphData serves a folder of graph-data at GET [/api/upgrades_info]/graph-data. What was
@@ -117,6 +124,8 @@ type GraphData struct {
 	// Watch is how long what was packed is served without looking whether a file
 	// changed; 0 looks at each request.
 	Watch time.Duration
+	// Fetch, unless it is nil, brings the folder up to date before it is looked at.
+	Fetch func(context.Context) error
 	Log   *slog.Logger
 
 	mu     sync.Mutex
@@ -136,7 +145,7 @@ func (g *GraphData) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		notFound(r.URL.Path).write(w, r)
 		return
 	}
-	data, etag, err := g.archive()
+	data, etag, err := g.archive(r.Context())
 	if err != nil {
 		(&apiError{http.StatusInternalServerError, "file_open_err", err.Error()}).write(w, r)
 		return
@@ -156,7 +165,7 @@ func (g *GraphData) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // archive is the folder as it is, or was when it was last understood.
-func (g *GraphData) archive() ([]byte, string, error) {
+func (g *GraphData) archive(ctx context.Context) ([]byte, string, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	now := g.Current()
@@ -164,7 +173,7 @@ func (g *GraphData) archive() ([]byte, string, error) {
 		return g.packed, g.etag, nil
 	}
 	// Taken before packing: a change in between is seen the next time.
-	stamp, err := graphdata.Stamp(os.DirFS(g.Dir))
+	stamp, err := g.look(ctx)
 	if err == nil && (g.packed == nil || now != g.of || stamp != g.stamp) {
 		err = g.pack(now)
 	}
@@ -176,6 +185,16 @@ func (g *GraphData) archive() ([]byte, string, error) {
 		g.Log.Error("the last good archive of graph-data is served on", "error", err)
 	}
 	return g.packed, g.etag, nil
+}
+
+// look is the stamp of the folder as it should be now.
+func (g *GraphData) look(ctx context.Context) (string, error) {
+	if g.Fetch != nil {
+		if err := g.Fetch(ctx); err != nil {
+			return "", err
+		}
+	}
+	return graphdata.Stamp(os.DirFS(g.Dir))
 }
 
 func (g *GraphData) pack(now *Edition) error {

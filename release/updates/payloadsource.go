@@ -52,6 +52,8 @@ type PayloadSource struct {
 	Repository string
 	// Data is the folder of graph-data.
 	Data string
+	// Fetch, unless it is nil, brings Data up to date before it is looked at.
+	Fetch func(context.Context) error
 	// Cache is the file that keeps what payloads say over a restart; "" keeps it in memory.
 	Cache string
 	Log   *slog.Logger
@@ -71,11 +73,15 @@ func (s *PayloadSource) Stamp(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	hash := sha256.New()
+	if err := s.fetch(ctx); err != nil {
+		// That it cannot be had is a change, too: Snapshot is to find it and say so.
+		fmt.Fprintln(hash, err)
+	}
 	data, err := graphdata.Stamp(os.DirFS(s.Data))
 	if err != nil {
 		return "", err
 	}
-	hash := sha256.New()
 	for _, tag := range tags {
 		fmt.Fprintln(hash, tag)
 	}
@@ -88,6 +94,9 @@ func (s *PayloadSource) Stamp(ctx context.Context) (string, error) {
 func (s *PayloadSource) Snapshot(ctx context.Context) (*graph.Snapshot, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if err := s.fetch(ctx); err != nil {
+		return nil, err
+	}
 	data, err := graphdata.Load(s.Data)
 	if err != nil {
 		return nil, err
@@ -112,6 +121,13 @@ func (s *PayloadSource) Snapshot(ctx context.Context) (*graph.Snapshot, error) {
 	}
 	snapshot.Quarantined = append(broken, snapshot.Quarantined...)
 	return snapshot, snapshot.Identify()
+}
+
+func (s *PayloadSource) fetch(ctx context.Context) error {
+	if s.Fetch == nil {
+		return nil
+	}
+	return s.Fetch(ctx)
 }
 
 // attached are tags of what belongs to an image: signatures, attestations, lists of

@@ -50,6 +50,9 @@ const (
 // folders are those whose files are read.
 var folders = []string{channelsDir, internalDir, blocksDir, suggestionsDir, risksDir}
 
+// Folders are the folders of graph-data that hold files which are read.
+func Folders() []string { return append(slices.Clone(folders), path.Dir(metadataFile)) }
+
 // Load reads a folder of graph-data. Whatever cannot be understood is an error, a
 // *config.Error with all of it: a file that is left out could unblock what it blocks.
 // What can be understood and is doubtful nevertheless, Lint finds. It waits for an Apply
