@@ -28,7 +28,9 @@ func settle(ctx context.Context, turn time.Duration) error {
 // change gets the present image, nil when there is none, and returns the image
 // to store in its place, or nil when nothing is left to be done. Registries know
 // no conditional writes, so Amend looks again after its change, and has change
-// mend what somebody else's overwrote; change may run many times.
+// mend what somebody else's overwrote; change may run many times. Its error ends Amend, but
+// after a write only when it is still there in the last look: what made ours impossible
+// may itself be overwritten.
 func (r *Registry) Amend(ctx context.Context, ref string, change func(v1.Image) (v1.Image, error)) error {
 	located, err := r.Locate(ref)
 	if err != nil {
@@ -37,6 +39,7 @@ func (r *Registry) Amend(ctx context.Context, ref string, change func(v1.Image) 
 	unlock := r.writers.lock(located.Name())
 	defer unlock()
 	var turn time.Duration
+	var refused error // of the last look
 	for attempt, seen := 1, looks; attempt <= 4*r.patience.attempts; attempt++ {
 		begun := time.Now()
 		img, err := r.Image(ctx, ref)
@@ -44,18 +47,22 @@ func (r *Registry) Amend(ctx context.Context, ref string, change func(v1.Image) 
 			return err
 		}
 		next, err := change(img)
-		if err != nil {
+		if err != nil && turn == 0 {
 			return err
 		}
-		if next != nil {
+		if err == nil && next != nil {
 			if _, err := r.Push(ctx, ref, next); err != nil {
 				return err
 			}
-			turn, seen = time.Since(begun), 0
+			turn, seen, refused = time.Since(begun), 0, nil
 			continue
 		}
+		if (err == nil) != (refused == nil) {
+			seen = 0
+		}
+		refused = err
 		if seen++; seen >= looks {
-			return nil
+			return err
 		}
 		if err := settle(ctx, turn); err != nil {
 			return err
