@@ -52,7 +52,9 @@ there is a finding at the level of --fail-on.`,
 				return err
 			}
 			if o.explain != "" || o.listRules {
-				return a.printChannelRules(&o)
+				return printRules(a, o.out, o.explain, graphdata.Rules(), graphdata.Find, func(r graphdata.Rule) ruleLine {
+					return ruleLine{r.ID, r.Name, string(r.Level), r.Title}
+				}, graphdata.Report{}.SARIF)
 			}
 			return a.lintChannels(cmd.Context(), &o, args)
 		},
@@ -143,30 +145,4 @@ func (a *app) graphDataFolders(named []string) ([]string, error) {
 		}
 	}
 	return named, usage(errors.Join(problems...))
-}
-
-func (a *app) printChannelRules(o *channelLintOptions) error {
-	shown := graphdata.Rules()
-	if o.explain != "" {
-		rule, ok := graphdata.Find(o.explain)
-		if !ok {
-			return usage(fmt.Errorf("explaining rule %q: there is no such rule; --list-rules names them all", o.explain))
-		}
-		shown = []graphdata.Rule{rule}
-	}
-	var names []string
-	for _, r := range shown {
-		names = append(names, r.Name)
-	}
-	return o.out.print(a.Out, result{value: shown, names: names, forms: map[string]func(io.Writer) error{
-		"sarif": func(w io.Writer) error { return graphdata.Report{}.SARIF(w, programVersion()) },
-	}, text: func(w io.Writer) {
-		if o.explain != "" {
-			shown[0].Explain(w)
-			return
-		}
-		for _, r := range shown {
-			fmt.Fprintf(w, "%s  %-25s %-8s %s\n", r.ID, r.Name, r.Level, r.Title)
-		}
-	}})
 }

@@ -67,7 +67,9 @@ its object (lint.slipway.dev/<rule>: "reason; until=2027-01-31") or in a file gi
 				return err
 			}
 			if o.explain != "" || o.listRules {
-				return a.printRules(&o)
+				return printRules(a, o.out, o.explain, lint.Rules(), lint.Find, func(r lint.Rule) ruleLine {
+					return ruleLine{r.ID, r.Name, string(r.Level), r.Title}
+				}, lint.Report{}.SARIF)
 			}
 			return a.lint(cmd.Context(), &o, args[0])
 		},
@@ -216,32 +218,6 @@ func distributionAround(dir string) (*distros.Distribution, error) {
 		absolute = filepath.Dir(absolute)
 	}
 	return nil, nil
-}
-
-func (a *app) printRules(o *releaseLintOptions) error {
-	shown := lint.Rules()
-	if o.explain != "" {
-		rule, ok := lint.Find(o.explain)
-		if !ok {
-			return usage(fmt.Errorf("explaining rule %q: there is no such rule; --list-rules names them all", o.explain))
-		}
-		shown = []lint.Rule{rule}
-	}
-	var names []string
-	for _, r := range shown {
-		names = append(names, r.Name)
-	}
-	return o.out.print(a.Out, result{value: shown, names: names, forms: map[string]func(io.Writer) error{
-		"sarif": func(w io.Writer) error { return lint.Report{}.SARIF(w, programVersion()) },
-	}, text: func(w io.Writer) {
-		if o.explain != "" {
-			shown[0].Explain(w)
-			return
-		}
-		for _, r := range shown {
-			fmt.Fprintf(w, "%s  %-34s %-8s %s\n", r.ID, r.Name, r.Level, r.Title)
-		}
-	}})
 }
 
 func programVersion() string {
