@@ -96,12 +96,13 @@ func restartsUnhealthy(ctx context.Context, e *env) {
 	}).Should(Succeed())
 }
 
-// endingObjects: netexec ends at once on SIGTERM, so what keeps the pod is its hook.
+// endingObjects: netexec ends at once on SIGTERM, so what keeps the pod is its hook. That
+// waits for the touch by which it ends, which would be killed with the pod.
 func endingObjects(e *env) []runtime.Object {
 	return objects(e.pod("leaving", func(s *corev1.PodSpec) {
 		s.TerminationGracePeriodSeconds = new(int64(20))
 		s.Containers[0].Lifecycle = &corev1.Lifecycle{PreStop: &corev1.LifecycleHandler{Exec: &corev1.ExecAction{
-			Command: []string{"sh", "-c", "while ! test -e /tmp/leave; do sleep 0.2; done"},
+			Command: []string{"sh", "-c", "while ! test -e /tmp/leave; do sleep 0.2; done; sleep 1"},
 		}}}
 	}))
 }

@@ -49,7 +49,8 @@ func mountsConfig(ctx context.Context, e *env) {
 }
 
 func scratchObjects(e *env) []runtime.Object {
-	return objects(e.pod("sharing", shell(`echo $HOSTNAME >>/scratch/starts; while ! test -e /scratch/leave; do sleep 0.1; done; rm /scratch/leave`),
+	// What is still run in a container when it ends is killed, so it waits for the touch.
+	return objects(e.pod("sharing", shell(`echo $HOSTNAME >>/scratch/starts; while ! test -e /scratch/leave; do sleep 0.1; done; rm /scratch/leave; sleep 1`),
 		func(s *corev1.PodSpec) {
 			second := *s.Containers[0].DeepCopy()
 			second.Name, second.Command = "second", []string{"/bin/sh", "-c", idle}
