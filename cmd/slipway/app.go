@@ -192,6 +192,19 @@ func (a *app) payload(ctx context.Context, w *world, reference string) (*release
 	if err != nil {
 		return nil, err
 	}
+	// A copy elsewhere has the same digest: it would be taken for the one here, and what is
+	// then said about it would be stored here.
+	named, err := w.registry.Locate(w.reference(reference))
+	if err != nil {
+		return nil, usage(err)
+	}
+	own, err := w.registry.Locate(w.releases() + ":latest")
+	if err != nil {
+		return nil, err
+	}
+	if own.Context().Name() != named.Context().Name() {
+		return nil, usage(fmt.Errorf("reading payload %q: it must be in %s, or be named by its version or digest alone; slipway release mirror copies it there", reference, w.releases()))
+	}
 	digest, err := w.registry.Resolve(ctx, w.reference(reference))
 	if errors.Is(err, oci.ErrNotFound) {
 		return nil, usage(fmt.Errorf("reading payload %q: no such payload in registry %s", reference, w.registry.Address()))

@@ -114,6 +114,18 @@ func TestSignAndVerifyForeignPayload(t *testing.T) {
 
 // TestKeyRotation goes from an old key to a new one without a moment in which
 // what is in use is refused.
+// TestMadeStatementsAreAboutOwnPayloads names a copy elsewhere, about which
+// Slipway has nothing to say: it must not say it about its own one of that digest.
+func TestMadeStatementsAreAboutOwnPayloads(t *testing.T) {
+	t.Parallel()
+	p := newSignPlace(t)
+	p.run(t, exitDone, "sign", p.payload)
+	for _, kind := range []string{"sbom", "provenance"} {
+		_, errs := p.run(t, exitUsage, "attest", p.payload, "--type", kind, "--images-file", "images.json", "--lock-file", "lock.json")
+		contains(t, errs, "reading payload \""+p.payload+"\"", "must be in registry.slipway.internal/skiff/release", "slipway release mirror")
+	}
+}
+
 func TestKeyRotation(t *testing.T) {
 	t.Parallel()
 	p := newSignPlace(t)
