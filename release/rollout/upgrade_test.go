@@ -299,3 +299,58 @@ func TestUpgradeSkew(t *testing.T) {
 		})
 	}
 }
+
+// TestDrainAwaitsReplacements drains two pods of a ReplicaSet: the second is evicted when
+// the first has started elsewhere, or has had the time for it.
+func TestDrainAwaitsReplacements(t *testing.T) {
+	pod := func(node, name, ready string) object {
+		p := parse(t, podOn(node, name, "ReplicaSet"))
+		p["status"] = object{"phase": "Running", "conditions": []any{object{"type": "Ready", "status": ready}}}
+		return p
+	}
+	for name, starts := range map[string]bool{"it starts": true, "it never starts": false} {
+		t.Run(name, func(t *testing.T) {
+			a, m := newCluster(t, "v1.36.3", "cp1", "w1", "w2")
+			const pods = "/api/v1/namespaces/web/pods/"
+			for _, name := range []string{"web-1", "web-2"} {
+				a.put(pods+name, pod("w1", name, "True"))
+			}
+			a.put("/apis/apps/v1/namespaces/web/replicasets/agent/scale", parse(t,
+				"{apiVersion: autoscaling/v1, kind: Scale, metadata: {name: agent, namespace: web}, spec: {replicas: 2}, status: {replicas: 2, selector: app=web}}"))
+			elsewhere := map[bool]string{false: "w2", true: "w1"}
+			var evicted []string
+			looks := 0
+			a.fault = func(_ http.ResponseWriter, r *http.Request) bool {
+				gone, eviction := strings.CutSuffix(strings.TrimPrefix(r.URL.Path, pods), "/eviction")
+				switch {
+				case eviction:
+					if len(evicted) == 1 && looks < 3 && starts {
+						t.Errorf("%s was evicted after %d looks, before the replacement of %s was ready", gone, looks, evicted[0])
+					}
+					evicted = append(evicted, gone)
+					ready := "True"
+					if len(evicted) == 1 || !starts {
+						ready = "False"
+					}
+					a.objects[pods+"new-"+gone] = pod(elsewhere[strings.HasPrefix(gone, "new-")], "new-"+gone, ready)
+				case r.URL.Query().Get("labelSelector") == "app=web" && len(evicted) == 1:
+					if looks++; looks == 3 && starts {
+						a.objects[pods+"new-web-1"] = pod("w2", "new-web-1", "True")
+					}
+				}
+				return false
+			}
+			opts := quick()
+			opts.DrainTimeout = time.Minute
+			if !starts {
+				opts.DrainTimeout = 2 * time.Second
+			}
+			if _, err := rollout.Upgrade(context.Background(), a.config, m, planUpgrade(t, a, upgradePayload(t)), opts); err != nil {
+				t.Fatal(err)
+			}
+			if !slices.Equal(evicted[:2], []string{"web-1", "web-2"}) {
+				t.Errorf("evicted %v", evicted)
+			}
+		})
+	}
+}
