@@ -7,6 +7,8 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"sync"
+	"time"
 )
 
 // etcdctl runs etcdctl with the arguments in the etcd container of the node.
@@ -40,9 +42,11 @@ func (c *Cluster) EtcdLeader(ctx context.Context) (*Node, error) {
 // MoveEtcdLeader hands etcd's leadership to another node when from has it, so
 // that taking from away costs no election. It does nothing in a cluster of one.
 //
-// A write that a member forwards to the leader in the moment of the move is lost, and
-// its client waits in vain. So the leadership goes to the last of the control planes: when
-// they are taken away in their order, it moves at most twice.
+// A write that reaches etcd in the moment of the move is lost: the old leader refuses it,
+// and a member that forwarded it waits in vain. So the API servers, all of etcd's clients,
+// are held for that moment; what is asked of them then is answered a little later. And the
+// leadership goes to the last of the control planes: when they are taken away in their
+// order, it moves at most twice.
 func (c *Cluster) MoveEtcdLeader(ctx context.Context, from *Node) error {
 	planes := c.ControlPlanes()
 	if len(planes) < 2 {
@@ -60,12 +64,68 @@ func (c *Cluster) MoveEtcdLeader(ctx context.Context, from *Node) error {
 	if !ok {
 		return fmt.Errorf("moving etcd's leadership away from node %q: no other member answers", from.name)
 	}
-	_, err = from.script(ctx, nil, etcdctl, "--endpoints=https://127.0.0.1:2379", "move-leader", strconv.FormatUint(to, 16))
-	if err != nil {
+	if err := moveLeader(ctx, planes, from, to); err != nil {
 		return fmt.Errorf("moving etcd's leadership away from node %q: %w", from.name, err)
 	}
 	return nil
 }
+
+const (
+	// holdAhead is from the start of the scripts to the moment that they agreed on: a
+	// script starts in less, except on a host that has too much to do.
+	holdAhead = time.Second
+	// holdFor is how long the API servers of the other control planes are held, in which
+	// the leadership has moved, on a host that has not too much to do.
+	holdFor = 600 * time.Millisecond
+	// holdBefore is how long etcd has then, before the move, to finish what it was asked.
+	holdBefore = 100 * time.Millisecond
+)
+
+// moveLeader makes member to lead, in place of the one on from, while all API servers are held.
+func moveLeader(ctx context.Context, planes []*Node, from *Node, to uint64) error {
+	at := time.Now().Add(holdAhead)
+	micros := func(t time.Time) string { return strconv.FormatInt(t.UnixMicro(), 10) }
+	var held sync.WaitGroup
+	defer held.Wait()
+	for _, n := range planes {
+		if n.name == from.name {
+			continue
+		}
+		// One that cannot be held may lose a write. That is no reason to leave the leader
+		// where it is about to be ended.
+		held.Go(func() { _, _ = n.script(ctx, nil, holdScript+`sleep_until "$2"`, micros(at), micros(at.Add(holdFor))) })
+	}
+	_, err := from.script(ctx, nil, holdScript+moveScript, micros(at), micros(at.Add(holdBefore)), strconv.FormatUint(to, 10))
+	return err
+}
+
+// holdScript stops the node's API server at a time, $1 in microseconds since 1970, until the
+// script ends. Should the script be killed, something else lets the server go on. On a
+// host too busy to be in time it stops nothing.
+const holdScript = `
+sleep_until() {
+  local left=$(( $1 - ${EPOCHREALTIME//[.,]/} ))
+  (( left > 0 )) || return 1
+  sleep "$(( left / 1000000 )).$(printf %06d $(( left % 1000000 )))"
+}
+go_on() { kill -CONT $servers 2>/dev/null || true; }
+servers=$(pidof kube-apiserver || true)
+if [ -n "$servers" ] && sleep_until "$1"; then
+  trap go_on EXIT
+  (sleep 3; go_on) </dev/null >/dev/null 2>&1 &
+  kill -STOP $servers
+fi
+`
+
+// moveScript makes member $3 lead at the time $2, or at once when that is past. It asks
+// etcd's gateway for JSON (api/etcdserverpb/rpc.proto, MoveLeader), which takes a tenth of
+// the time of etcdctl in its container.
+const moveScript = `
+sleep_until "$2" || true
+pki=/etc/kubernetes/pki/etcd
+curl --silent --show-error --fail-with-body --max-time 10 --cacert $pki/ca.crt --cert $pki/server.crt --key $pki/server.key \
+  --data "{\"targetID\": \"$3\"}" https://127.0.0.1:2379/v3/maintenance/transfer-leadership >&2
+`
 
 // successor returns the id of the member on the last node in order that answers, other
 // than from. When from is itself the last, that is the one before: it has been dealt with.
