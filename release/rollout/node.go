@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -207,16 +206,15 @@ func (u *upgrade) nodeHealth(ctx context.Context, name string) error {
 // well, and so is every control plane.
 func (u *upgrade) verify(ctx context.Context, s Step) error {
 	return u.until(ctx, s, func(ctx context.Context) error {
-		group, ctx := errgroup.WithContext(ctx)
-		group.SetLimit(u.opts.Jobs)
 		for _, n := range u.plan.nodes {
-			group.Go(func() error {
-				if err := u.nodeHealth(ctx, n.name); err != nil || !n.controlPlane {
-					return err
-				}
-				return u.target.CheckControlPlane(ctx, n.name)
-			})
+			err := u.nodeHealth(ctx, n.name)
+			if err == nil && n.controlPlane {
+				err = u.target.CheckControlPlane(ctx, n.name)
+			}
+			if err != nil {
+				return err
+			}
 		}
-		return group.Wait()
+		return nil
 	})
 }

@@ -3,6 +3,7 @@ package rollout
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"sync"
 	"time"
 
@@ -86,7 +87,8 @@ func (u *upgrade) execute(ctx context.Context) error {
 		content++
 	}
 	group, groupCtx := errgroup.WithContext(ctx)
-	group.SetLimit(u.opts.Jobs)
+	// Nodes may share this host's processors with the API servers that clients wait for.
+	group.SetLimit(min(u.opts.Jobs, max(1, runtime.NumCPU()/2)))
 	for _, s := range steps[:content] {
 		group.Go(func() error { return u.run(groupCtx, s) })
 	}
