@@ -8,7 +8,10 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"os"
+	"path/filepath"
 	"regexp"
+	"time"
 
 	storagedriver "github.com/distribution/distribution/v3/registry/storage/driver"
 	"github.com/distribution/distribution/v3/registry/storage/driver/factory"
@@ -47,8 +50,12 @@ var (
 //   - large ones while they are sent, and
 //   - when somebody deletes them, which is how a client that found a wrong size
 //     or digest says so.
+//
+// It also keeps the time when a blob was last asked for, as the time of its file, to
+// usedWithin: see Sweep.
 type driver struct {
 	storagedriver.StorageDriver
+	root string // folder; empty is memory
 }
 
 var _ storagedriver.StorageDriver = (*driver)(nil)
@@ -56,9 +63,9 @@ var _ storagedriver.StorageDriver = (*driver)(nil)
 // newDriver stores in a folder, or in memory when there is none.
 func newDriver(root string) *driver {
 	if root == "" {
-		return &driver{inmemory.New()}
+		return &driver{StorageDriver: inmemory.New()}
 	}
-	return &driver{filesystem.New(filesystem.DriverParameters{RootDirectory: root, MaxThreads: 100})}
+	return &driver{filesystem.New(filesystem.DriverParameters{RootDirectory: root, MaxThreads: 100}), root}
 }
 
 // Stat implements storagedriver.StorageDriver.
@@ -68,7 +75,11 @@ func (d *driver) Stat(ctx context.Context, path string) (storagedriver.FileInfo,
 		return nil, err
 	}
 	match := blobPath.FindStringSubmatch(path)
-	if match == nil || info.IsDir() || info.Size() > checkedOnStat {
+	if match == nil || info.IsDir() {
+		return info, nil
+	}
+	d.used(path, info.ModTime())
+	if info.Size() > checkedOnStat {
 		return info, nil
 	}
 	intact, err := d.intact(ctx, path, match[1])
@@ -80,6 +91,14 @@ func (d *driver) Stat(ctx context.Context, path string) (storagedriver.FileInfo,
 		return nil, storagedriver.PathNotFoundError{Path: path, DriverName: driverName}
 	}
 	return info, nil
+}
+
+// used notes that a blob was asked for: whoever hears that it is there does not upload it.
+func (d *driver) used(path string, before time.Time) {
+	if now := time.Now(); d.root != "" && now.Sub(before) > usedWithin {
+		// Where it cannot be noted, the blob is swept a little earlier.
+		_ = os.Chtimes(filepath.Join(d.root, filepath.FromSlash(path)), now, now)
+	}
 }
 
 // Reader implements storagedriver.StorageDriver.
