@@ -215,7 +215,7 @@ func (b *builder) describe(j *job, digest v1.Hash, layers []*storedLayer) *recor
 	for i, l := range layers {
 		lists[i] = l.Packages
 	}
-	rec := &record{Image: digest.String(), Packages: mergePackages(lists...)}
+	rec := &record{Image: digest.String(), Built: time.Now().UTC().Truncate(time.Second), Packages: mergePackages(lists...)}
 	rec.Materials = append(rec.Materials, j.files...)
 	for _, p := range rec.Packages {
 		rec.Materials = append(rec.Materials, Material{Name: p.Name, URI: p.PURL, Digest: p.Digest})

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
@@ -46,7 +47,9 @@ const (
 // say. It is stored beside the cache entry, so that a machine that finds the
 // image in the registry need not build it to describe it.
 type record struct {
-	Image     string     `json:"image"` // digest
+	Image string `json:"image"` // digest
+	// Built is when the image was stored; zero in records of before there was this.
+	Built     time.Time  `json:"built,omitzero"`
 	Packages  []Package  `json:"packages,omitempty"`
 	Materials []Material `json:"materials,omitempty"`
 }

@@ -7,7 +7,7 @@ import (
 )
 
 func newRegistry(a *app) *cobra.Command {
-	cmd := &cobra.Command{Use: "registry", Short: "Serve the embedded registry"}
+	cmd := &cobra.Command{Use: "registry", Short: "Serve the embedded registry, and remove what nothing needs"}
 	var addr string
 	serve := &cobra.Command{
 		Use:   "serve",
@@ -32,6 +32,6 @@ for other tools to pull from, or for other commands to share with --registry.`,
 		},
 	}
 	serve.Flags().StringVar(&addr, "address", "127.0.0.1:5000", "address to listen on")
-	cmd.AddCommand(serve)
+	cmd.AddCommand(serve, newRegistryPrune(a))
 	return cmd
 }
