@@ -1,14 +1,22 @@
 package updates_test
 
 import (
+	"archive/tar"
+	"bytes"
 	"context"
+	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/partial"
+	"github.com/google/go-containerregistry/pkg/v1/static"
+	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/slipway-release/slipway/internal/layer/layertest"
 	"github.com/slipway-release/slipway/release/channels/graphdata"
@@ -142,4 +150,76 @@ func TestGraphDataImage(t *testing.T) {
 	if err != nil || len(entries) != 3 { // current, and the two newest
 		t.Errorf("left over: %v, %v", entries, err)
 	}
+}
+
+// FuzzGraphDataImage reads graph-data out of any archive. Whatever it holds, nothing is
+// written beside the puller's folder, nor anything but files and folders in it, and what
+// was taken can be loaded.
+func FuzzGraphDataImage(f *testing.F) {
+	const channels = updates.GraphDataPath + "/channels/a.yaml"
+	for _, headers := range [][]tar.Header{
+		{{Name: "version", Typeflag: tar.TypeReg}, {Name: "channels/a.yaml", Typeflag: tar.TypeReg}},
+		{{Name: channels, Typeflag: tar.TypeReg}, {Name: updates.GraphDataPath + "/channels/../../x.yaml", Typeflag: tar.TypeReg}},
+		{{Name: channels, Typeflag: tar.TypeSymlink, Linkname: "/etc/passwd"}},
+		{{Name: channels, Typeflag: tar.TypeReg}, {Name: updates.GraphDataPath + "/channels/.wh.a.yaml", Typeflag: tar.TypeReg}},
+		{{Name: "../" + channels, Typeflag: tar.TypeReg}, {Name: "/" + channels, Typeflag: tar.TypeLink, Linkname: "version"}},
+	} {
+		var archive bytes.Buffer
+		w := tar.NewWriter(&archive)
+		for _, h := range headers {
+			text := ""
+			if h.Typeflag == tar.TypeReg {
+				text = "name: a\nversions: [4.16.3]\n"
+				if h.Name == "version" {
+					text = "1.1.0\n"
+				}
+			}
+			h.Mode, h.Size = 0o644, int64(len(text))
+			if err := w.WriteHeader(&h); err != nil {
+				f.Fatal(err)
+			}
+			if _, err := io.WriteString(w, text); err != nil {
+				f.Fatal(err)
+			}
+		}
+		if err := w.Close(); err != nil {
+			f.Fatal(err)
+		}
+		f.Add(archive.Bytes())
+	}
+	f.Fuzz(func(t *testing.T, archive []byte) {
+		img, err := mutate.AppendLayers(empty.Image, static.NewLayer(archive, types.OCIUncompressedLayer))
+		if err != nil {
+			t.Fatal(err)
+		}
+		around := t.TempDir()
+		p := &updates.GraphDataPuller{Images: &oneImage{img}, Reference: "registry.example.com/graph-data:latest", Root: filepath.Join(around, "unpacked")}
+		fetched := p.Fetch(t.Context())
+		entries, err := os.ReadDir(around)
+		if err != nil || len(entries) > 1 || len(entries) == 1 && entries[0].Name() != "unpacked" {
+			t.Fatalf("%v, %v", entries, err)
+		}
+		if fetched != nil {
+			if _, err := os.Stat(p.Dir()); !os.IsNotExist(err) {
+				t.Errorf("after %q there is something in the folder: %v", fetched, err)
+			}
+			return
+		}
+		if _, err := graphdata.Load(p.Dir()); err != nil {
+			t.Error(err)
+		}
+		dir, err := filepath.EvalSymlinks(p.Dir())
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+			if err == nil && !d.IsDir() && !d.Type().IsRegular() {
+				t.Errorf("%s is %s", path, d.Type())
+			}
+			return err
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	})
 }
