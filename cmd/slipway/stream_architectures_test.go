@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"maps"
 	"os"
 	"path/filepath"
@@ -14,6 +15,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
+	"github.com/slipway-release/slipway/distros"
 	"github.com/slipway-release/slipway/internal/layer/layertest"
 	"github.com/slipway-release/slipway/internal/oci"
 	"github.com/slipway-release/slipway/internal/oci/ocitest"
@@ -237,5 +239,48 @@ func TestStreamsOfArchitectures(t *testing.T) {
 	}
 	if s := show("both"); s.Next.Cut {
 		t.Errorf("what failed is to be cut again: %+v", s.Next)
+	}
+}
+
+// With a payload of several architectures go its images, and nothing else.
+func TestDeleteOfArchitectures(t *testing.T) {
+	t.Parallel()
+	server := ocitest.Registry(t)
+	repository := server.Addr() + "/tiny"
+	registry, err := oci.NewRegistry(repository, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	version, err := release.Parse("1.2.3-0.nightly-2026-11-20-101500")
+	if err != nil {
+		t.Fatal(err)
+	}
+	kept := pushList(t, repository+"/release:1.2.3-0.nightly-2026-11-19-101500", true, "amd64", "arm64")
+	list := pushList(t, repository+"/release:"+version.Tag(), false, "amd64", "arm64")
+	index, err := registry.Index(t.Context(), repository+"/release@"+list.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	gone := []string{list.String()}
+	images, err := oci.PlatformsOf(index)
+	if err != nil || len(images) != 2 {
+		t.Fatalf("%d images, %v", len(images), err)
+	}
+	for _, d := range images {
+		gone = append(gone, d.Digest.String())
+	}
+	p := &payloads{world: &world{registry: registry, distro: &distros.Distribution{Repository: repository}}}
+	for range 2 {
+		if err := p.Delete(t.Context(), version, list.String()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, digest := range gone {
+		if _, err := registry.Resolve(t.Context(), repository+"/release@"+digest); !errors.Is(err, oci.ErrNotFound) {
+			t.Errorf("%s is still there: %v", digest, err)
+		}
+	}
+	if _, err := oci.AnyImage(t.Context(), registry, repository+"/release@"+kept.String(), hostPlatform()); err != nil {
+		t.Error(err)
 	}
 }

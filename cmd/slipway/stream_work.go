@@ -167,8 +167,38 @@ func (p *payloads) Delete(ctx context.Context, v release.Version, digest string)
 	if now != digest {
 		return fmt.Errorf("deleting payload %q: its tag has come to name %s, not %s; nothing was deleted", v, now, digest)
 	}
-	if err := p.registry.Delete(ctx, p.releases()+"@"+digest); err != nil && !errors.Is(err, oci.ErrNotFound) {
+	children, err := p.children(ctx, digest)
+	if err != nil {
 		return err
 	}
+	// The index first: what is there of a payload must be whole.
+	for _, digest := range append([]string{digest}, children...) {
+		if err := p.registry.Delete(ctx, p.releases()+"@"+digest); err != nil && !errors.Is(err, oci.ErrNotFound) {
+			return err
+		}
+	}
 	return nil
+}
+
+// children are the images of a payload of several architectures. No other payload has
+// them, for each bears its payload's version.
+func (p *payloads) children(ctx context.Context, digest string) ([]string, error) {
+	ref := p.releases() + "@" + digest
+	d, err := p.registry.Descriptor(ctx, ref)
+	if err != nil || !d.MediaType.IsIndex() {
+		return nil, err
+	}
+	index, err := p.registry.Index(ctx, ref)
+	if err != nil {
+		return nil, err
+	}
+	images, err := oci.PlatformsOf(index)
+	if err != nil {
+		return nil, fmt.Errorf("reading %q: %w", ref, err)
+	}
+	var digests []string
+	for _, d := range images {
+		digests = append(digests, d.Digest.String())
+	}
+	return digests, nil
 }
