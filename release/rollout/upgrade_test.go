@@ -343,7 +343,7 @@ func TestDrainAwaitsReplacements(t *testing.T) {
 			opts := quick()
 			opts.DrainTimeout = time.Minute
 			if !starts {
-				opts.DrainTimeout = 2 * time.Second
+				opts.DrainTimeout = 16 * time.Second // of which a pod may wait for 4
 			}
 			if _, err := rollout.Upgrade(context.Background(), a.config, m, planUpgrade(t, a, upgradePayload(t)), opts); err != nil {
 				t.Fatal(err)

@@ -50,8 +50,9 @@ type upset struct {
 	many    bool // it needs several control planes
 }
 
-// recovery bounds how long a cluster may take to be whole again.
-const recovery = 2 * time.Minute
+// recovery bounds how long a cluster may take to be whole again. A kubelet waits for up to 5
+// minutes before it starts what has ended several times within ten.
+const recovery = 7 * time.Minute
 
 // settling is the rest around injections in which the cluster settles.
 const settling = 5 * time.Second
