@@ -1,8 +1,8 @@
 # make nightly   take the reference distribution from source to a tested, promoted payload;
-#                PROFILE=ha upgrades three control planes and two workers in place of one node
+#                PROFILE=single upgrades one node in place of three control planes and two workers
 # make test      every test, with real clusters; make lint, make bench, make fuzz, make build
 SHELL := /bin/bash
-PROFILE ?= single
+PROFILE ?= ha
 BIN := bin/slipway
 SOURCES := $(wildcard $(shell git ls-files -co --exclude-standard -- '*.go' '*.yaml' '*.tmpl' '*.html' '*.sh' '*.pl' go.mod go.sum distros pipelines))
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2

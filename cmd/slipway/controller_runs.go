@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/slipway-release/slipway/internal/cluster"
 	"github.com/slipway-release/slipway/internal/engine"
 	"github.com/slipway-release/slipway/pipelines"
 	"github.com/slipway-release/slipway/pipelines/controller"
@@ -102,7 +103,7 @@ func (r *streamRuns) ended(ctx context.Context, run controller.Run, dir string, 
 	if run.Pipeline != "nightly" {
 		return nil
 	}
-	n := &nightly{app: r.app, state: r.state, id: filepath.Base(dir), opts: nightlyOptions{profile: orElse(run.Params["profile"], "single")}}
+	n := &nightly{app: r.app, state: r.state, id: filepath.Base(dir), opts: nightlyOptions{profile: orElse(run.Params["profile"], cluster.ProfileHA)}}
 	_, err := n.report(ctx, res)
 	return err
 }

@@ -39,22 +39,22 @@ func newNightly(a *app) *cobra.Command {
 build, assemble, sign, boot a cluster, test it, upgrade a cluster, decide, promote,
 report. A run that was interrupted goes on where it stood.
 
-With --profile ha, the cluster that is upgraded has three control planes and two workers,
-so that the upgrade may cost nothing; that wants more than two processors. The suites run
-on one node, which proves the same in half the time, unless --conformance-profile says
-otherwise.
+The cluster that is upgraded has three control planes and two workers, so that the upgrade
+may cost nothing; on a small host, --profile single upgrades one node, which cannot do
+without a gap. The suites run on one node, which proves the same in half the time, unless
+--conformance-profile says otherwise.
 
 With a distro.lock beside distro.yaml, inputs must be those; without, they are
 resolved anew and recorded in the run's folder.
 
 The report is .slipway/runs/latest/report.html.`,
-		Example: "  slipway nightly\n  slipway nightly --profile ha --stream nightly\n  slipway nightly --conformance-profile ha\n  slipway nightly --registry registry.example.com/skiff",
+		Example: "  slipway nightly\n  slipway nightly --profile single --stream nightly\n  slipway nightly --conformance-profile ha\n  slipway nightly --registry registry.example.com/skiff",
 		Args:    cobra.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return runNightly(cmd.Context(), a, o) },
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.stream, "stream", "nightly", "stream of distro.yaml to cut a payload for")
-	f.StringVar(&o.profile, "profile", cluster.ProfileSingle, "cluster to upgrade: single or ha")
+	f.StringVar(&o.profile, "profile", cluster.ProfileHA, "cluster to upgrade: ha or single")
 	f.StringVar(&o.conformance, "conformance-profile", cluster.ProfileSingle, "cluster to run the suites on: single or ha")
 	f.StringVar(&o.lock, "lock", "", "lock that inputs must match (default: distro.lock beside distro.yaml, when there is one)")
 	f.BoolVar(&o.fresh, "fresh", false, "begin a new run even when the last one was interrupted")

@@ -239,7 +239,11 @@ func printConclusion(w io.Writer, r *report.Report, page string) {
 		fmt.Fprintf(w, "Payload   %s\n          %s\n", r.Payload.Version, r.Payload.PullSpec)
 	}
 	if r.Upgrade != nil {
-		fmt.Fprintf(w, "Upgraded  from %s (%.0f to %.0f ms without an answer)\n", r.Upgrade.From.Version, r.Upgrade.DowntimeMs.AtLeast, r.Upgrade.DowntimeMs.AtMost)
+		lost := "without a gap"
+		if d := r.Upgrade.DowntimeMs; d.AtMost > 0 {
+			lost = fmt.Sprintf("%.0f to %.0f ms without an answer", d.AtLeast, d.AtMost)
+		}
+		fmt.Fprintf(w, "Upgraded  from %s (%s)\n", r.Upgrade.From.Version, lost)
 	}
 	for _, c := range r.Channels {
 		fmt.Fprintf(w, "Channel   %s\n", c.Name)
