@@ -131,6 +131,13 @@ func lockFile(f *os.File) error {
 	return err
 }
 
+// closeLocked gives the lock back at once. Closing alone would not, while a program that
+// this process is just starting has the file open as well.
+func closeLocked(f *os.File) error {
+	_ = unix.Flock(int(f.Fd()), unix.LOCK_UN)
+	return f.Close()
+}
+
 // openSegment opens one file of the archive and takes in what it holds.
 func (a *Archive) openSegment(ctx context.Context, final string) error {
 	s := &segment{final: final, partial: !exists(final)}
@@ -541,11 +548,11 @@ func (a *Archive) Close() error {
 	var errs []error
 	for _, s := range a.segments {
 		if s.file != nil {
-			errs = append(errs, s.file.Close())
+			errs = append(errs, closeLocked(s.file))
 		}
 	}
 	if a.lock != nil {
-		errs = append(errs, a.lock.Close())
+		errs = append(errs, closeLocked(a.lock))
 	}
 	a.segments = nil
 	return errors.Join(errs...)

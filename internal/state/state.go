@@ -111,7 +111,7 @@ func (d *Dir) Lock() (func(), error) {
 	if err := f.Truncate(0); err == nil {
 		_, _ = f.WriteAt([]byte(fmt.Sprintln(os.Getpid())), 0)
 	}
-	return func() { f.Close() }, nil
+	return func() { unlock(f) }, nil
 }
 
 // lockWait is how long LockFolder waits for others, lockPause how long before it looks again.
@@ -136,7 +136,7 @@ func LockFolder(path string, shared bool) (func(), error) {
 	for end := time.Now().Add(lockWait); ; time.Sleep(lockPause) {
 		err = syscall.Flock(int(f.Fd()), how|syscall.LOCK_NB)
 		if err == nil {
-			return func() { f.Close() }, nil
+			return func() { unlock(f) }, nil
 		}
 		if errors.Is(err, syscall.EINTR) {
 			continue
@@ -150,6 +150,13 @@ func LockFolder(path string, shared bool) (func(), error) {
 		err = fmt.Errorf("%w for %s; try again when it is done", ErrBusy, lockWait)
 	}
 	return nil, fmt.Errorf("locking folder %q: %w", path, err)
+}
+
+// unlock gives a lock back at once. Closing alone would not, while a program that this
+// process is just starting has the file open as well.
+func unlock(f *os.File) {
+	_ = syscall.Flock(int(f.Fd()), syscall.LOCK_UN)
+	f.Close()
 }
 
 // WriteFile writes a file so that after a crash either the old or the new

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -74,6 +75,51 @@ func TestLockedIsASentinel(t *testing.T) {
 	if _, err := d.Lock(); !errors.Is(err, state.ErrLocked) {
 		t.Errorf("error %v, want ErrLocked", err)
 	}
+}
+
+// A program that is just being started has every file open that this process has, until it
+// runs. Its share of the lock must not outlast unlock.
+func TestUnlockIsForAllThatShareTheFile(t *testing.T) {
+	root := t.TempDir()
+	d, err := state.Open(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	unlock, err := d.Lock()
+	if err != nil {
+		t.Fatal(err)
+	}
+	share(t, filepath.Join(root, "lock"))
+	unlock()
+	if unlock, err = d.Lock(); err != nil {
+		t.Fatal(err)
+	}
+	unlock()
+}
+
+// share keeps what this process has open under a path open, until the test is over.
+func share(t *testing.T, path string) {
+	t.Helper()
+	files, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		if to, err := os.Readlink("/proc/self/fd/" + f.Name()); err != nil || to != path {
+			continue
+		}
+		fd, err := strconv.Atoi(f.Name())
+		if err != nil {
+			t.Fatal(err)
+		}
+		also, err := syscall.Dup(fd)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = syscall.Close(also) })
+		return
+	}
+	t.Fatalf("%s is not open", path)
 }
 
 func TestLatest(t *testing.T) {
