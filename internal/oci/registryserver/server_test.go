@@ -165,7 +165,7 @@ func TestEndsWithContext(t *testing.T) {
 		t.Fatal(err)
 	}
 	cancel()
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for {
 		resp, err := http.Get("http://" + s.Addr() + "/v2/")
 		if err != nil {
