@@ -30,6 +30,9 @@ func New(t testing.TB, dir string) *Repository {
 	r.Git("init", "--quiet", "--initial-branch=main")
 	r.Git("config", "uploadpack.allowFilter", "true")
 	r.Git("config", "uploadpack.allowAnySHA1InWant", "true")
+	// A commit would leave a process behind that still writes while the folder is removed.
+	r.Git("config", "gc.auto", "0")
+	r.Git("config", "maintenance.auto", "false")
 	return r
 }
 
