@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/slipway-release/slipway/internal/porttest"
 )
 
 // faulty is a server on loopback that fails when it is told to.
@@ -22,7 +24,7 @@ type faulty struct {
 
 func serveFaulty(t testing.TB, secure bool) *faulty {
 	t.Helper()
-	inner, err := net.Listen("tcp", "127.0.0.1:0")
+	inner, err := net.Listen("tcp", porttest.Keep(t))
 	if err != nil {
 		t.Fatal(err)
 	}

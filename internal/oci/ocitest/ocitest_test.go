@@ -182,10 +182,13 @@ func TestRefuse(t *testing.T) {
 	s, _ := pushed(t)
 	s.Inject(Fault{On: Match{Kind: TagList}, Times: 1, Do: Refuse(2 * time.Second)})
 	url := "http://" + s.Addr() + "/v2/skiff/etcd/tags/list"
+	asked := time.Now()
 	if _, _, err := do(t, "GET", url, nil); err == nil {
 		t.Error("the request that begins it was answered")
 	}
-	if _, _, err := do(t, "GET", "http://"+s.Addr()+"/v2/", nil); err == nil || !strings.Contains(err.Error(), "refused") {
+	_, _, err := do(t, "GET", "http://"+s.Addr()+"/v2/", nil)
+	// On a busy host the second request may come when it is up again.
+	if time.Since(asked) < 2*time.Second && (err == nil || !strings.Contains(err.Error(), "refused")) {
 		t.Errorf("while it is down: %v", err)
 	}
 	for begun := time.Now(); ; time.Sleep(10 * time.Millisecond) {

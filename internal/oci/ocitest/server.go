@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/slipway-release/slipway/internal/oci/registryserver"
+	"github.com/slipway-release/slipway/internal/porttest"
 )
 
 // Server is a registry on a loopback address. It ends with its test.
@@ -55,7 +56,7 @@ func Serve(t testing.TB, root string, faults ...Fault) *Server {
 		cancel()
 		t.Fatal(err)
 	}
-	s := &Server{t: t, registry: registry, addr: "127.0.0.1:0"}
+	s := &Server{t: t, registry: registry, addr: porttest.Keep(t)}
 	s.Inject(faults...)
 	s.up()
 	t.Cleanup(func() {
@@ -107,7 +108,6 @@ func (s *Server) up() {
 		s.t.Errorf("serving a registry for a test on %s: %v", s.addr, err)
 		return
 	}
-	s.addr = listener.Addr().String()
 	server := &http.Server{Handler: s, ReadHeaderTimeout: time.Minute}
 	s.http = server
 	go func() { _ = server.Serve(listener) }() // its error is that it was closed
