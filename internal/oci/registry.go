@@ -55,27 +55,17 @@ type Registry struct {
 }
 
 type settings struct {
-	transport http.RoundTripper
-	keychain  authn.Keychain
-	insecure  bool
-	trusted   *x509.CertPool // nil: the system's
-	jobs      int
-	platform  v1.Platform
-	patience  patience
-	mirrors   Mirrors
+	keychain authn.Keychain
+	insecure bool
+	trusted  *x509.CertPool // nil: the system's
+	jobs     int
+	platform v1.Platform
+	patience patience
+	mirrors  Mirrors
 }
 
 // Option changes how a Registry is reached.
 type Option func(*settings) error
-
-// WithTransport sets what carries the requests; retries and timeouts are laid
-// over it. The default is the standard library's transport.
-func WithTransport(t http.RoundTripper) Option {
-	return func(s *settings) error {
-		s.transport = t
-		return nil
-	}
-}
 
 // WithInsecure allows plain HTTP, and certificates nobody vouches for, when the
 // registry is not on a loopback address; there plain HTTP is always allowed.
@@ -205,11 +195,7 @@ func (r *Registry) place(address string) error {
 
 // newTransport lays retries over timeouts over the wire.
 func newTransport(s *settings) *retrying {
-	base := s.transport
-	if base == nil {
-		base = newBaseTransport(s)
-	}
-	return &retrying{inner: &impatient{inner: base, idle: s.patience.idle}, patience: s.patience}
+	return &retrying{inner: &impatient{inner: newBaseTransport(s), idle: s.patience.idle}, patience: s.patience}
 }
 
 func remoteOptions(s *settings, t http.RoundTripper) []remote.Option {

@@ -243,13 +243,14 @@ func TestStalled(t *testing.T) {
 // TestSlowIsNotStalled sends a layer so slowly that the whole takes longer than
 // the idle time.
 func TestSlowIsNotStalled(t *testing.T) {
+	t.Parallel()
 	s := Registry(t)
 	img := newImage(t, 2<<20)
 	if _, err := client(t, s.Addr()).Push(t.Context(), canonical+"/etcd:v1", img); err != nil {
 		t.Fatal(err)
 	}
-	s.Inject(Fault{On: Match{Method: "GET", Kind: Blob}, Do: Slow(1 << 19)})
-	const idle = 3 * time.Second
+	s.Inject(Fault{On: Match{Method: "GET", Kind: Blob}, Do: Slow(1 << 18)})
+	const idle = 6 * time.Second
 	r := client(t, s.Addr(), oci.WithPatience(1, time.Millisecond, time.Millisecond, idle))
 	begun := time.Now()
 	got, err := r.Image(t.Context(), canonical+"/etcd:v1")
