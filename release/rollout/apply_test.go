@@ -17,8 +17,16 @@ import (
 	"github.com/slipway-release/slipway/release/rollout"
 )
 
+// quick looks often. Its patience is for what gets well in the end, on a busy host as well.
 func quick() rollout.Options {
-	return rollout.Options{Interval: 2 * time.Millisecond, StallTimeout: 100 * time.Millisecond, RetryTimeout: 5 * time.Second}
+	return rollout.Options{Interval: 2 * time.Millisecond, StallTimeout: time.Minute, RetryTimeout: time.Minute}
+}
+
+// stalls are for what never gets well.
+func stalls() rollout.Options {
+	opts := quick()
+	opts.StallTimeout = 100 * time.Millisecond
+	return opts
 }
 
 func TestApplyOrder(t *testing.T) {
@@ -77,10 +85,8 @@ func TestApplyComponentsOfALevelSideBySide(t *testing.T) {
 			}
 		}
 	}
-	opts := quick()
-	opts.StallTimeout = 10 * time.Second
 	plan := planOf(t, payload(t, newer, "0000_10_a_x.yaml", deploymentYAML, "0000_10_b_x.yaml", daemonSetYAML))
-	if _, err := rollout.Apply(context.Background(), a.config, plan, opts); err != nil {
+	if _, err := rollout.Apply(context.Background(), a.config, plan, quick()); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -94,7 +100,7 @@ func TestApplyFailuresOfALevelTogether(t *testing.T) {
 	}
 	plan := planOf(t, payload(t, newer,
 		"0000_10_a_x.yaml", deploymentYAML, "0000_10_b_x.yaml", daemonSetYAML, "0000_20_c_x.yaml", fmt.Sprintf(configYAML, "later")))
-	_, err := rollout.Apply(context.Background(), a.config, plan, quick())
+	_, err := rollout.Apply(context.Background(), a.config, plan, stalls())
 	for _, want := range []string{`component "a"`, `component "b"`, "Deployment web/web", "DaemonSet web/agent", "its controller has not seen generation 1"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v does not say %q", err, want)
@@ -157,21 +163,22 @@ func TestApplyRetries(t *testing.T) {
 
 func TestApplyFinalErrors(t *testing.T) {
 	a := newAPI(t)
+	tries := 0
 	a.fault = func(w http.ResponseWriter, r *http.Request) bool {
 		if strings.HasPrefix(r.URL.Path, configPath) {
+			tries++
 			problem(w, http.StatusUnprocessableEntity, metav1.StatusReasonInvalid, "data: wrong")
 			return true
 		}
 		return false
 	}
 	plan := planOf(t, payload(t, newer, "0000_10_a_x.yaml", fmt.Sprintf(configYAML, "c")))
-	begin := time.Now()
 	_, err := rollout.Apply(context.Background(), a.config, plan, quick())
 	if err == nil || !strings.Contains(err.Error(), `applying "ConfigMap web/c"`) || !strings.Contains(err.Error(), "data: wrong") {
 		t.Errorf("error = %v", err)
 	}
-	if took := time.Since(begin); took > 3*time.Second {
-		t.Errorf("an invalid object was tried for %s", took)
+	if tries != 1 {
+		t.Errorf("an invalid object was tried %d times", tries)
 	}
 }
 

@@ -32,8 +32,12 @@ func changeOf(t *testing.T, rotate bool, flags ...string) *controlplane.Change {
 func reconfigure(t *testing.T, a *api, m *machines, change *controlplane.Change) (*rollout.UpgradeResult, error) {
 	t.Helper()
 	m.calls = nil
+	opts := quick()
+	if m.sick != nil {
+		opts = stalls()
+	}
 	hop := rollout.Hop{Payload: simple(t, older), Target: m, Change: change}
-	results, err := rollout.Travel(context.Background(), a.config, rollout.Route{Hops: []rollout.Hop{hop}}, quick())
+	results, err := rollout.Travel(context.Background(), a.config, rollout.Route{Hops: []rollout.Hop{hop}}, opts)
 	if len(results) == 0 {
 		return nil, err
 	}

@@ -277,7 +277,7 @@ func TestUpgradeWaitsForHealth(t *testing.T) {
 			a, m := newCluster(t, "v1.36.3", haNodes...)
 			plan := planUpgrade(t, a, upgradePayload(t))
 			tt.spoil(a, m)
-			_, err := rollout.Upgrade(context.Background(), a.config, m, plan, quick())
+			_, err := rollout.Upgrade(context.Background(), a.config, m, plan, stalls())
 			if err == nil || !strings.Contains(err.Error(), tt.want) || !strings.Contains(err.Error(), "control-plane/cp1/health") {
 				t.Errorf("error = %v", err)
 			}
