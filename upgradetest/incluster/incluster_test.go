@@ -5,28 +5,19 @@ import (
 	"context"
 	"encoding/json"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/slipway-release/slipway/internal/porttest"
 	"github.com/slipway-release/slipway/upgradetest"
 )
-
-func freePort(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
-}
 
 // await asks until url answers.
 func await(t *testing.T, url string) {
@@ -78,31 +69,50 @@ func (p *pulled) pull(t *testing.T, targets ...Target) error {
 	return nil
 }
 
+// pullUntil pulls until samples of all targets have come with a generation.
+func (p *pulled) pullUntil(t *testing.T, generation int, targets ...Target) {
+	t.Helper()
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); <-time.After(100 * time.Millisecond) {
+		_ = p.pull(t, targets...)
+		if p.files[generation] == nil {
+			continue
+		}
+		r, err := evaluated(t, p.files[generation].Bytes())
+		if err == nil && len(r.Backends) == len(targets) && !slices.ContainsFunc(r.Backends, func(b upgradetest.BackendResult) bool { return b.Sent == 0 }) {
+			return
+		}
+	}
+	t.Fatalf("no samples of generation %d have come", generation)
+}
+
+func evaluated(t *testing.T, recording []byte) (upgradetest.Result, error) {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, upgradetest.SamplesFile), recording, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return upgradetest.Evaluate(dir)
+}
+
 // TestPollerGivesAllAwayBeforeItEnds changes targets, and ends the poller while half
 // of its samples lie with it.
 func TestPollerGivesAllAwayBeforeItEnds(t *testing.T) {
 	ctx, evict := context.WithCancel(t.Context())
-	address := freePort(t)
+	address := porttest.Keep(t)
 	ended := make(chan error, 1)
 	go func() {
-		ended <- Poll(ctx, PollOptions{HTTP: address, Dir: t.TempDir(), Node: "worker1"}, 20*time.Second)
+		ended <- Poll(ctx, PollOptions{HTTP: address, Dir: t.TempDir(), Node: "worker1"}, time.Minute)
 	}()
 	await(t, "http://"+address+"/readyz")
 	p := &pulled{address: address, generation: 1, files: map[int]*bytes.Buffer{}}
 	one := Target{Name: "pod-to-pod", Connection: upgradetest.New, HTTP: "http://" + address + "/hostname", Hertz: 20}
 	two := one
 	two.Connection = upgradetest.Reused
-	for range 4 {
-		_ = p.pull(t, one)
-		<-time.After(100 * time.Millisecond)
-	}
-	for range 8 {
-		_ = p.pull(t, one, two)
-		<-time.After(100 * time.Millisecond)
-	}
+	p.pullUntil(t, 1, one)
+	p.pullUntil(t, 2, one, two)
 	evict()
 	<-time.After(300 * time.Millisecond) // the recording ends; nobody pulls
-	for end := time.Now().Add(15 * time.Second); !p.complete && time.Now().Before(end); <-time.After(10 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); !p.complete && time.Now().Before(end); <-time.After(10 * time.Millisecond) {
 		if err := p.pull(t, one, two); err != nil {
 			t.Fatalf("the poller did not answer to the end: %v", err)
 		}
@@ -112,18 +122,14 @@ func TestPollerGivesAllAwayBeforeItEnds(t *testing.T) {
 		if err != nil {
 			t.Error(err)
 		}
-	case <-time.After(15 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("the poller waits, and all was pulled")
 	}
 	if len(p.files) != 2 {
 		t.Fatalf("%d recordings for two sets of targets", len(p.files))
 	}
 	for generation, backends := range map[int]int{1: 1, 2: 2} {
-		dir := t.TempDir()
-		if err := os.WriteFile(filepath.Join(dir, upgradetest.SamplesFile), p.files[generation].Bytes(), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		r, err := upgradetest.Evaluate(dir)
+		r, err := evaluated(t, p.files[generation].Bytes())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -135,7 +141,7 @@ func TestPollerGivesAllAwayBeforeItEnds(t *testing.T) {
 
 func TestPollerThatNobodyPullsEnds(t *testing.T) {
 	ctx, evict := context.WithCancel(t.Context())
-	address := freePort(t)
+	address := porttest.Keep(t)
 	ended := make(chan error, 1)
 	go func() { ended <- Poll(ctx, PollOptions{HTTP: address, Dir: t.TempDir()}, time.Minute) }()
 	await(t, "http://"+address+"/readyz")
@@ -171,9 +177,10 @@ func (l *lines) String() string {
 // TestServeLeavesInGoodOrder: the probers see an end that was announced, and the store
 // holds what it has acknowledged when it is started again.
 func TestServeLeavesInGoodOrder(t *testing.T) {
+	t.Parallel() // it lingers, for as long as a busy host may take for two requests
 	log, dir := &lines{}, t.TempDir()
 	ctx, evict := context.WithCancel(t.Context())
-	o := ServeOptions{HTTP: freePort(t), Lines: freePort(t), Store: dir, LogTicks: 5 * time.Millisecond, Linger: 3 * time.Second, Log: log}
+	o := ServeOptions{HTTP: porttest.Keep(t), Lines: porttest.Keep(t), Store: dir, LogTicks: 5 * time.Millisecond, Linger: 10 * time.Second, Log: log}
 	ended := make(chan error, 1)
 	go func() { ended <- Serve(ctx, o) }()
 	await(t, "http://"+o.HTTP+"/readyz")
@@ -202,7 +209,6 @@ func TestServeLeavesInGoodOrder(t *testing.T) {
 		}
 	}
 	evict()
-	<-time.After(100 * time.Millisecond)
 	resp, err := http.Get("http://" + o.HTTP + "/readyz")
 	if err != nil {
 		t.Fatal(err)
