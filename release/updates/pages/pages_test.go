@@ -235,7 +235,7 @@ func TestManyVersions(t *testing.T) {
 	p := &pages.Pages{Name: "Skiff", Catalog: w.Keeper(t).Catalog, Now: func() time.Time { return catalogtest.Now }}
 	start := time.Now()
 	body := get(t, p.Handler(), "/channels/big").Body.String()
-	if took := time.Since(start); took > 2*time.Second {
+	if took := time.Since(start); took > 30*time.Second {
 		t.Errorf("it took %v", took)
 	}
 	checkMarkup(t, body)
