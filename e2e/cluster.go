@@ -75,6 +75,8 @@ func retry(ctx context.Context, f func(context.Context) error) error {
 		case <-timer.C:
 		case <-ctx.Done():
 			timer.Stop()
+		}
+		if ctx.Err() != nil { // another attempt would only say so, and not what is wrong
 			return err
 		}
 	}

@@ -71,7 +71,7 @@ var scenarios = map[string]func(cancel context.CancelCauseFunc) ([]spec, Options
 			{group: "V", name: "skips itself", run: func(context.Context, *env) { ginkgo.Skip("not today") }},
 			{group: "U", name: "hangs", run: func(ctx context.Context, _ *env) { <-ctx.Done() }},
 			{group: "T", name: "cannot be prepared", run: pass, objects: func(*env) []runtime.Object { return objects(service("forbidden")) }},
-		}, Options{SpecTimeout: 2 * time.Second}
+		}, Options{SpecTimeout: 10 * time.Second}
 	},
 	"flaky": func(context.CancelCauseFunc) ([]spec, Options) {
 		return []spec{{group: "A", name: "flakes", run: flakyOnce()}, {group: "A", name: "passes", run: pass}}, Options{FlakeAttempts: 2}
@@ -251,7 +251,7 @@ func TestOptionsNameEveryProblem(t *testing.T) {
 }
 
 func TestUnreachableClusterIsAnErrorAndNoResult(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 	defer cancel()
 	_, err := Run(ctx, Options{RestConfig: &rest.Config{Host: "http://127.0.0.1:1"}, Image: func(string) string { return "x" }, Digests: []string{"x"}})
 	if err == nil || !strings.Contains(err.Error(), "127.0.0.1:1") {
