@@ -82,8 +82,14 @@ func host(t testing.TB, proxy string) []string {
 	t.Helper()
 	mods := t.TempDir()
 	t.Cleanup(func() { makeWritable(mods) })
+	// In a new home the go command starts a process that counts its calls there, and that
+	// may still write while the folder is removed.
+	home := t.TempDir()
+	telemetry := filepath.Join(home, ".config/go/telemetry")
+	check(t, os.MkdirAll(telemetry, 0o755))
+	check(t, os.WriteFile(filepath.Join(telemetry, "mode"), []byte("off"), 0o644))
 	return []string{
-		"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "GOPROXY=file://" + proxy, "GOSUMDB=off", "GOMODCACHE=" + mods,
+		"PATH=" + os.Getenv("PATH"), "HOME=" + home, "GOPROXY=file://" + proxy, "GOSUMDB=off", "GOMODCACHE=" + mods,
 		"GOCACHE=" + goCache(t),
 		"GOFLAGS=-tags=bogus -mod=vendor", "CGO_CFLAGS=-O0 -DBOGUS", "GOEXPERIMENT=boringcrypto", "GOAMD64=v3",
 	}
