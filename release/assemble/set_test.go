@@ -28,7 +28,7 @@ import (
 
 func client(t testing.TB, s *ocitest.Server) *oci.Registry {
 	t.Helper()
-	r, err := oci.NewRegistry(s.Addr()+"/okd", "", oci.WithPatience(6, time.Millisecond, 20*time.Millisecond, 5*time.Second))
+	r, err := oci.NewRegistry(s.Addr()+"/okd", "", oci.WithPatience(6, time.Millisecond, 20*time.Millisecond, time.Minute))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -215,7 +215,7 @@ func TestFaultsOfRegistries(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := ocitest.Serve(t, root)
-			r, err := oci.NewRegistry(sound.Addr()+"/okd", s.Addr()+"/okd", oci.WithPatience(6, 5*time.Millisecond, 40*time.Millisecond, 5*time.Second))
+			r, err := oci.NewRegistry(sound.Addr()+"/okd", s.Addr()+"/okd", oci.WithPatience(6, 50*time.Millisecond, 2*time.Second, time.Minute))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -18,8 +18,9 @@ import (
 
 const version = "4.19.0-0.okd-2026-11-20-101500"
 
-// quick is patience for tests: as many attempts as usual, shorter pauses.
-var quick = oci.WithPatience(6, 10*time.Millisecond, 2*time.Second, 20*time.Second)
+// quick is patience for tests: as many attempts as usual, shorter pauses, but far longer
+// than what a test has a registry refuse.
+var quick = oci.WithPatience(6, 30*time.Millisecond, 2*time.Second, time.Minute)
 
 func client(t testing.TB, addr string) *oci.Registry {
 	t.Helper()

@@ -26,7 +26,7 @@ var epoch = time.Date(2026, 11, 20, 10, 15, 0, 0, time.UTC)
 
 func patient(t *testing.T, canonical, address string) *oci.Registry {
 	t.Helper()
-	r, err := oci.NewRegistry(canonical, address, oci.WithPatience(6, 5*time.Millisecond, 100*time.Millisecond, 5*time.Second))
+	r, err := oci.NewRegistry(canonical, address, oci.WithPatience(6, 30*time.Millisecond, 2*time.Second, time.Minute))
 	if err != nil {
 		t.Fatal(err)
 	}
