@@ -45,7 +45,7 @@ type channelEdge struct {
 	Reason   string   `json:"reason,omitempty"`
 	Evidence string   `json:"evidence,omitempty"`
 	// Passes is "1 of 2" where several upgrade tests must pass, and this edge was tried.
-	Passes string `json:"passes,omitempty"`
+	Passes graph.Trials `json:"passes,omitzero"`
 }
 
 func newChannelShow(a *app) *cobra.Command {
@@ -106,7 +106,7 @@ func (w *world) viewChannel(ctx context.Context, name string, now time.Time) (*c
 		return nil, err
 	}
 	view.addVersions(state, declared, snapshot, now)
-	view.addEdges(channels.States(stored), snapshot, snapshot.Union(), w.distro.Graph.PassesNeeded())
+	view.addEdges(channels.States(stored), snapshot, snapshot.Union())
 	return view, nil
 }
 
@@ -131,22 +131,19 @@ func (c *channelView) addVersions(state channels.State, declared *distros.Channe
 	}
 }
 
-func (c *channelView) addEdges(states []channels.State, snapshot *graph.Snapshot, of *graph.Graph, needed int) {
+func (c *channelView) addEdges(states []channels.State, snapshot *graph.Snapshot, of *graph.Graph) {
 	evidence := map[graph.Edge]string{}
-	passes := map[graph.Edge]int{} // whichever channel knows of them
+	passes := snapshot.Trials()
 	for _, s := range states {
+		if s.Name != c.Name {
+			continue
+		}
 		for _, e := range s.Edges {
-			edge := graph.Edge{From: e.From.String(), To: e.To.String()}
-			if passes[edge] = max(passes[edge], e.Passes()); s.Name == c.Name {
-				evidence[edge] = e.Evidence
-			}
+			evidence[graph.Edge{From: e.From.String(), To: e.To.String()}] = e.Evidence
 		}
 	}
 	add := func(e graph.Edge, status string, risks []graph.Risk, reason string) {
-		edge := channelEdge{Edge: e, Status: status, Reason: reason, Evidence: evidence[e]}
-		if n, tried := passes[e]; tried && needed > 1 {
-			edge.Passes = fmt.Sprintf("%d of %d", n, needed)
-		}
+		edge := channelEdge{Edge: e, Status: status, Reason: reason, Evidence: evidence[e], Passes: passes[e]}
 		for _, r := range risks {
 			edge.Risks = append(edge.Risks, r.Name)
 		}
@@ -213,7 +210,7 @@ func (c *channelView) text(w io.Writer) {
 		case e.Evidence != "":
 			fmt.Fprintf(w, ", proven by %s", e.Evidence)
 		}
-		if e.Passes != "" {
+		if e.Passes != (graph.Trials{}) {
 			fmt.Fprintf(w, ", %s passes", e.Passes)
 		}
 		fmt.Fprintln(w)

@@ -62,7 +62,7 @@ func printGraph(w io.Writer, out *output, o offering, channels []string, then ti
 	if err != nil {
 		return err
 	}
-	open := o.shares(shown, channels)
+	open, trials := o.shares(shown, channels), o.snapshot.Trials()
 	title := "Update graph"
 	if len(channels) > 0 {
 		title += " of " + strings.Join(channels, ", ")
@@ -70,16 +70,23 @@ func printGraph(w io.Writer, out *output, o offering, channels []string, then ti
 	r := result{value: json.RawMessage(data), forms: map[string]func(io.Writer) error{
 		"json": func(w io.Writer) error { _, err := w.Write(data); return err }, // byte for byte what a server sends
 		"dot":  func(w io.Writer) error { return picture.Dot(w, title, shown) },
-		"html": picture.Page{Title: title, At: then, Graph: shown, Open: open}.HTML,
+		"html": picture.Page{Title: title, At: then, Graph: shown, Open: open, Trials: trials}.HTML,
 	}}
-	r.text = func(w io.Writer) { writeGraph(w, shown, open, len(channels) != 1) }
+	r.text = func(w io.Writer) { writeGraph(w, shown, open, trials, len(channels) != 1) }
 	for _, n := range shown.Nodes {
 		r.names = append(r.names, n.Version)
 	}
 	return out.print(w, r)
 }
 
-func writeGraph(w io.Writer, g graph.Graph, open map[string]float64, several bool) {
+func writeGraph(w io.Writer, g graph.Graph, open map[string]float64, trials map[graph.Edge]graph.Trials, several bool) {
+	passes := func(e graph.Edge) string {
+		if t := trials[e]; t != (graph.Trials{}) {
+			return "  " + t.String() + " passes"
+		}
+		return ""
+	}
+
 	for _, n := range g.Nodes {
 		line := n.Version + "  " + n.Payload
 		if several && len(n.Channels) > 0 {
@@ -91,11 +98,12 @@ func writeGraph(w io.Writer, g graph.Graph, open map[string]float64, several boo
 		fmt.Fprintln(w, line)
 	}
 	for _, e := range g.Edges {
-		fmt.Fprintf(w, "%s -> %s\n", g.Nodes[e[0]].Version, g.Nodes[e[1]].Version)
+		from, to := g.Nodes[e[0]].Version, g.Nodes[e[1]].Version
+		fmt.Fprintf(w, "%s -> %s%s\n", from, to, passes(graph.Edge{From: from, To: to}))
 	}
 	for _, group := range g.ConditionalEdges {
 		for _, e := range group.Edges {
-			fmt.Fprintf(w, "%s -> %s  conditional: %s\n", e.From, e.To, strings.Join(riskNames(group.Risks), ", "))
+			fmt.Fprintf(w, "%s -> %s  conditional: %s%s\n", e.From, e.To, strings.Join(riskNames(group.Risks), ", "), passes(e))
 		}
 	}
 }

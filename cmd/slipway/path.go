@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/slipway-release/slipway/release/channels/graph"
 	"github.com/slipway-release/slipway/release/channels/graph/path"
 	"github.com/slipway-release/slipway/release/channels/graph/picture"
 )
@@ -110,6 +111,9 @@ func writeHop(w io.Writer, number int, h path.Hop) {
 	fmt.Fprintf(w, "%3d. %s -> %s", number, h.From, h.To)
 	if len(h.Channels) > 0 {
 		fmt.Fprintf(w, "  in %s", strings.Join(h.Channels, ", "))
+	}
+	if h.Passes != (graph.Trials{}) {
+		fmt.Fprintf(w, "  %s passes", h.Passes)
 	}
 	if h.Open < 1 {
 		fmt.Fprintf(w, "  open to %s of clusters", picture.Percent(h.Open))

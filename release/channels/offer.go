@@ -67,7 +67,22 @@ func Snapshot(arch string, states []State, offer Offer) (*graph.Snapshot, error)
 		versions = slices.Compact(versions) // of several architectures
 		o.rules.Blocks = append(o.rules.Blocks, offer.Blocks(versions)...)
 	}
-	return graph.Compile(releases, o.rules)
+	snapshot, err := graph.Compile(releases, o.rules)
+	if err != nil || offer.Passes <= 1 {
+		return snapshot, err
+	}
+	snapshot.Tried, snapshot.Needed = o.tried(), offer.Passes
+	return snapshot, snapshot.Identify()
+}
+
+// tried are the upgrades that were tried, in the order of their ends.
+func (o *offered) tried() []graph.Tried {
+	var all []graph.Tried
+	for ends, e := range o.edges {
+		all = append(all, graph.Tried{Edge: graph.Edge{From: ends[0].String(), To: ends[1].String()}, Passed: e.Passes()})
+	}
+	slices.SortFunc(all, func(a, b graph.Tried) int { return cmp.Or(cmp.Compare(a.From, b.From), cmp.Compare(a.To, b.To)) })
+	return all
 }
 
 // offered gathers what several channels say.
@@ -192,7 +207,7 @@ func (o *offered) declare(to *graph.Release, archs []string, from, version relea
 	}
 	message := "This upgrade was declared to work and was never tested by the release pipeline."
 	if tried {
-		message = fmt.Sprintf("This upgrade has %d of %d passes that the release pipeline demands before it counts as tested.", edge.Passes(), o.offer.Passes)
+		message = fmt.Sprintf("This upgrade has %s passes that the release pipeline demands before it counts as tested.", graph.Trials{Passed: edge.Passes(), Needed: o.offer.Passes})
 	}
 	switch o.offer.Untested {
 	case UntestedOmitted:

@@ -10,6 +10,7 @@ import (
 	"github.com/slipway-release/slipway/release"
 	"github.com/slipway-release/slipway/release/channels"
 	"github.com/slipway-release/slipway/release/channels/graph"
+	"github.com/slipway-release/slipway/release/channels/graph/path"
 )
 
 // declared is a channel whose release of day 20 declares three sources: from that of day
@@ -81,6 +82,21 @@ func TestUntestedEdgesAreOfferedAsThePolicyHasIt(t *testing.T) {
 
 func TestWhatFailedOnceMayPassLater(t *testing.T) {
 	stored := channels.Stored{State: declared(t)}
+	from, to := nightly(t, 19).String(), nightly(t, 20).String()
+	for _, untested := range []string{channels.UntestedConditional, channels.UntestedOffered} {
+		_, s := waysTo(t, declared(t), channels.Offer{Passes: 2, Untested: untested})
+		trials := s.Trials()[graph.Edge{From: from, To: to}]
+		if trials.String() != "1 of 2" || !trials.Short() {
+			t.Errorf("%s: trials are %q", untested, trials)
+		}
+		found, err := path.Find(s.Graphs["amd64"], from, to, path.Options{}.For(s, "amd64"))
+		if err != nil || found.Ways[0].Hops[0].Passes != trials {
+			t.Errorf("%s: way %+v, error %v", untested, found, err)
+		}
+	}
+	if _, s := waysTo(t, declared(t), channels.Offer{}); len(s.Tried) != 0 || len(s.Trials()) != 0 {
+		t.Errorf("where one pass is enough, trials are %v", s.Tried)
+	}
 	again := addition(t, 20)
 	again.Edges = []channels.Source{{From: nightly(t, 18), Evidence: "sha256:good"}, {From: nightly(t, 19), Evidence: "sha256:worse", Failed: true}}
 	p := plan(t, stored, again)

@@ -38,6 +38,8 @@ type snapshotHead struct {
 	Rollouts    []graph.Rollout     `json:"rollouts,omitempty"`
 	Quarantined []graph.Quarantined `json:"quarantined,omitempty"`
 	Blocked     []graph.Blocked     `json:"blocked,omitempty"`
+	Tried       []graph.Tried       `json:"tried,omitempty"`
+	Needed      int                 `json:"needed,omitempty"`
 }
 
 // storedGraph is a graph with the channels of its nodes, which clients are told only
@@ -73,7 +75,7 @@ func (f snapshotFile) save(s *graph.Snapshot, loaded time.Time) error {
 }
 
 func marshalSnapshot(s *graph.Snapshot, loaded time.Time) ([]byte, error) {
-	head := snapshotHead{ID: s.ID, Loaded: loaded.UTC(), Archs: s.Architectures(), Rollouts: s.Rollouts, Quarantined: s.Quarantined, Blocked: s.Blocked}
+	head := snapshotHead{ID: s.ID, Loaded: loaded.UTC(), Archs: s.Architectures(), Rollouts: s.Rollouts, Quarantined: s.Quarantined, Blocked: s.Blocked, Tried: s.Tried, Needed: s.Needed}
 	var out bytes.Buffer
 	enc := json.NewEncoder(&out)
 	enc.SetEscapeHTML(false)
@@ -150,7 +152,7 @@ func unmarshalSnapshot(data []byte) (*graph.Snapshot, time.Time, error) {
 	if err := group.Wait(); err != nil {
 		return nil, none, err
 	}
-	s := &graph.Snapshot{ID: head.ID, Graphs: map[string]*graph.Graph{}, Rollouts: head.Rollouts, Quarantined: head.Quarantined, Blocked: head.Blocked}
+	s := &graph.Snapshot{ID: head.ID, Graphs: map[string]*graph.Graph{}, Rollouts: head.Rollouts, Quarantined: head.Quarantined, Blocked: head.Blocked, Tried: head.Tried, Needed: head.Needed}
 	for i, arch := range head.Archs {
 		s.Graphs[arch] = graphs[i]
 	}

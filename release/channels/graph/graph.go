@@ -75,6 +75,10 @@ type Snapshot struct {
 	Quarantined []Quarantined
 	// Blocked are edges that are declared and never offered.
 	Blocked []Blocked
+	// Tried are the upgrades that were tried, where Needed, which is more than one, are how
+	// many trials must have passed. Clusters are not told; see Trials.
+	Tried  []Tried
+	Needed int
 }
 
 // Rollout opens the edges to a version to a growing share of clusters: none before

@@ -15,7 +15,7 @@ func (s *Snapshot) Architectures() []string {
 }
 
 // Identify sets the ID from what the snapshot holds: sha256:HEX of its graphs, rollouts,
-// and what is left out, in the order of the architectures.
+// what is left out and what was tried, in the order of the architectures.
 func (s *Snapshot) Identify() error {
 	hash := sha256.New()
 	enc := json.NewEncoder(hash)
@@ -32,6 +32,9 @@ func (s *Snapshot) Identify() error {
 		}
 	}
 	write([]any{s.Rollouts, s.Quarantined, s.Blocked})
+	if len(s.Tried) > 0 {
+		write([]any{s.Tried, s.Needed})
+	}
 	if err != nil {
 		return fmt.Errorf("naming the update graph by its content: %w", err)
 	}

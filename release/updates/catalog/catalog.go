@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/slipway-release/slipway/release"
+	"github.com/slipway-release/slipway/release/channels/graph"
 	"github.com/slipway-release/slipway/release/streams"
 )
 
@@ -174,6 +175,8 @@ type Upgrade struct {
 	Channels []string
 	// Risks are names of risks under which it is offered.
 	Risks []string
+	// Trials are the passes that channels count, where several are needed.
+	Trials graph.Trials `json:",omitzero"`
 }
 
 // Run is one upgrade that was tried.
@@ -187,13 +190,15 @@ type Run struct {
 }
 
 // Verdict is "Tested", "Failed", "Conditional", "Untested" when it is offered without
-// a test that passed, "Unclear", or "" when nothing is known and nothing offered.
+// a test that passed, or with too few, "Unclear", or "" when nothing is known and nothing offered.
 func (u *Upgrade) Verdict() string {
 	switch {
 	case u == nil:
 		return ""
 	case len(u.Risks) > 0:
 		return "Conditional"
+	case u.Success > 0 && u.Trials.Short():
+		return "Untested"
 	case u.Success > 0:
 		return "Tested"
 	case u.Failure > 0:
@@ -232,6 +237,9 @@ type ChannelEdge struct {
 	Pair
 	Risks    []string // names
 	Evidence string   // digest of the statement that proves it, or ""
+	// Trials are how many trials have passed, where several are needed for it to count as
+	// tested.
+	Trials graph.Trials `json:",omitzero"`
 }
 
 // BlockedEdge is an upgrade that is declared or was tried, and is not offered.

@@ -131,7 +131,7 @@ func (o Offered) Channels(context.Context) ([]Channel, error) {
 			members[name][n.Version] = true
 		}
 	}
-	edges := offeredEdges(g)
+	edges := offeredEdges(g, snapshot.Trials())
 	var found []Channel
 	for name, c := range byName {
 		for _, e := range edges {
@@ -152,10 +152,11 @@ func (o Offered) Channels(context.Context) ([]Channel, error) {
 	return found, nil
 }
 
-func offeredEdges(g *graph.Graph) []ChannelEdge {
+func offeredEdges(g *graph.Graph, trials map[graph.Edge]graph.Trials) []ChannelEdge {
 	var edges []ChannelEdge
 	for _, e := range g.Edges {
-		edges = append(edges, ChannelEdge{Pair: Pair{g.Nodes[e[0]].Version, g.Nodes[e[1]].Version}})
+		from, to := g.Nodes[e[0]].Version, g.Nodes[e[1]].Version
+		edges = append(edges, ChannelEdge{Pair: Pair{from, to}, Trials: trials[graph.Edge{From: from, To: to}]})
 	}
 	for _, group := range g.ConditionalEdges {
 		var risks []string
@@ -163,7 +164,7 @@ func offeredEdges(g *graph.Graph) []ChannelEdge {
 			risks = append(risks, r.Name)
 		}
 		for _, e := range group.Edges {
-			edges = append(edges, ChannelEdge{Pair: Pair{e.From, e.To}, Risks: risks})
+			edges = append(edges, ChannelEdge{Pair: Pair{e.From, e.To}, Risks: risks, Trials: trials[e]})
 		}
 	}
 	return edges

@@ -5,6 +5,8 @@ import (
 	"context"
 	"fmt"
 	"slices"
+
+	"github.com/slipway-release/slipway/release/channels/graph"
 )
 
 // addChannels reads what clusters are offered. Not to be able to is a problem, and
@@ -47,7 +49,7 @@ func (c *Catalog) joinUpgrades() {
 				continue
 			}
 			u := c.pair(e.Pair)
-			u.Channels = append(u.Channels, ch.Name)
+			u.Channels, u.Trials = append(u.Channels, ch.Name), e.Trials
 			for _, risk := range e.Risks {
 				if !slices.Contains(u.Risks, risk) {
 					u.Risks = append(u.Risks, risk)
@@ -78,8 +80,15 @@ func (c *Catalog) pair(p Pair) *Upgrade {
 	return u
 }
 
-// Tried counts the runs of an upgrade in words.
+// Tried counts the runs of an upgrade in words, and the passes that it needs.
 func (u *Upgrade) Tried() string {
+	if u.Trials != (graph.Trials{}) {
+		return u.ran() + ", " + u.Trials.String() + " passes"
+	}
+	return u.ran()
+}
+
+func (u *Upgrade) ran() string {
 	switch total := len(u.Runs); {
 	case total == 0:
 		return "never tested"

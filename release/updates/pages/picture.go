@@ -3,6 +3,7 @@ package pages
 import (
 	"fmt"
 
+	"github.com/slipway-release/slipway/release/channels/graph"
 	"github.com/slipway-release/slipway/release/channels/graph/picture"
 	"github.com/slipway-release/slipway/release/updates/catalog"
 )
@@ -20,7 +21,7 @@ func draw(c *catalog.Channel, about *catalog.Catalog) picture.Picture {
 	}
 	var edges []picture.Edge
 	for _, e := range c.Edges {
-		edges = append(edges, picture.Edge{From: e.From, To: e.To, Tone: edgeTone(e, about), Note: edgeWord(e, about), Risks: e.Risks})
+		edges = append(edges, picture.Edge{From: e.From, To: e.To, Tone: edgeTone(e, about), Note: edgeNote(e, about), Risks: e.Risks})
 	}
 	p := picture.Draw(nodes, edges)
 	p.Title = "Update graph of channel " + c.Name
@@ -34,12 +35,23 @@ func edgeTone(e catalog.ChannelEdge, about *catalog.Catalog) picture.Tone {
 	switch {
 	case len(e.Risks) > 0:
 		return picture.Doubt
+	case e.Trials.Short():
+		return picture.Busy
 	case u != nil && u.Success > 0 || e.Evidence != "":
 		return picture.Good
 	case u != nil && u.Failure > 0:
 		return picture.Bad
 	}
 	return picture.Busy
+}
+
+// edgeNote adds the passes to edgeWord where several are needed.
+func edgeNote(e catalog.ChannelEdge, about *catalog.Catalog) string {
+	note := edgeWord(e, about)
+	if e.Trials != (graph.Trials{}) {
+		note += ", " + e.Trials.String() + " passes"
+	}
+	return note
 }
 
 func edgeWord(e catalog.ChannelEdge, about *catalog.Catalog) string {

@@ -30,6 +30,8 @@ type Options struct {
 	// explain why there is no way.
 	Blocked     []graph.Blocked
 	Quarantined []graph.Quarantined
+	// Trials tell how many trials of hops have passed.
+	Trials map[graph.Edge]graph.Trials
 	// Rollouts tell how much of all clusters hops are open to at the time Now.
 	Rollouts []graph.Rollout
 	Now      time.Time
@@ -50,7 +52,7 @@ func (o Options) For(s *graph.Snapshot, arch string) Options {
 			o.Quarantined = append(o.Quarantined, q)
 		}
 	}
-	o.Rollouts = s.Rollouts
+	o.Rollouts, o.Trials = s.Rollouts, s.Trials()
 	return o
 }
 
@@ -99,6 +101,9 @@ type Hop struct {
 	// Channels are those that offer it, of the ones that were asked for.
 	Channels []string     `json:"channels,omitempty"`
 	Risks    []graph.Risk `json:"risks,omitempty"`
+	// Passes is "1 of 2" where it was tried and several trials must pass for it to count as
+	// tested.
+	Passes graph.Trials `json:"passes,omitzero"`
 	// Open is how much of all clusters it is open to, from 0 to 1.
 	Open float64 `json:"open"`
 }

@@ -137,7 +137,7 @@ func (n *net) path(b *beginning, o Options) Path {
 	p := Path{Hops: []Hop{}}
 	for i, group := range b.groups {
 		from, to := n.nodes[b.places[i]], n.nodes[b.places[i+1]]
-		h := Hop{From: from.Version, To: to.Version}
+		h := Hop{From: from.Version, To: to.Version, Passes: o.Trials[graph.Edge{From: from.Version, To: to.Version}]}
 		for _, c := range from.Channels {
 			if slices.Contains(to.Channels, c) && (len(o.Channels) == 0 || slices.Contains(o.Channels, c)) {
 				h.Channels = append(h.Channels, c)

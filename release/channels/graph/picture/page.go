@@ -22,12 +22,14 @@ type Page struct {
 	// Open tells how much of all clusters each version is open to, from 0 to 1, where
 	// that is not all.
 	Open map[string]float64
+	// Trials tell how many trials of edges have passed, where several are needed.
+	Trials map[graph.Edge]graph.Trials
 }
 
 // HTML writes the page: the picture, and in words what it shows. It loads nothing from
 // elsewhere and needs no scripts.
 func (p Page) HTML(w io.Writer) error {
-	v := pageView{Page: p, Picture: p.draw(), Risks: risksOf(p.Graph)}
+	v := pageView{Page: p, Picture: p.draw(), Risks: p.risks()}
 	v.rows()
 	if err := templates.ExecuteTemplate(w, "page.tmpl", v); err != nil {
 		return fmt.Errorf("writing the page of a graph: %w", err)
@@ -58,7 +60,21 @@ type row struct {
 type risk struct {
 	graph.Risk
 	Link  string
-	Edges []graph.Edge
+	Edges []riskyEdge
+}
+
+// riskyEdge is an edge that bears a risk. Passes is "1 of 2 passes", or "".
+type riskyEdge struct {
+	graph.Edge
+	Passes string
+}
+
+// passes is how many trials of an edge have passed, in words.
+func (p Page) passes(e graph.Edge) string {
+	if t := p.Trials[e]; t != (graph.Trials{}) {
+		return t.String() + " passes"
+	}
+	return ""
 }
 
 func (p Page) draw() Picture {
@@ -71,6 +87,11 @@ func (p Page) draw() Picture {
 		}
 	}
 	edges := edgesOf(p.Graph)
+	for i, e := range edges {
+		if t := p.passes(graph.Edge{From: e.From, To: e.To}); t != "" {
+			edges[i].Note += ", " + t
+		}
+	}
 	drawn := Draw(nodes, edges)
 	drawn.Title = p.Title
 	drawn.Desc = fmt.Sprintf("%s and %s, a column for every minor version, the newest on top. The table below says the same in words.",
@@ -110,17 +131,19 @@ func (v *pageView) rows() {
 	slices.Reverse(v.Rows)
 }
 
-// risksOf are the risks of a graph by name; those that differ in anything are several.
-func risksOf(g graph.Graph) []risk {
+// risks are those of the graph by name; those that differ in anything are several.
+func (p Page) risks() []risk {
 	var all []risk
-	for _, group := range g.ConditionalEdges {
+	for _, group := range p.Graph.ConditionalEdges {
 		for _, r := range group.Risks {
 			at := slices.IndexFunc(all, func(have risk) bool { return have.Name == r.Name && have.Message == r.Message && have.URL == r.URL })
 			if at < 0 {
 				at = len(all)
 				all = append(all, risk{Risk: r, Link: Web(r.URL)})
 			}
-			all[at].Edges = append(all[at].Edges, group.Edges...)
+			for _, e := range group.Edges {
+				all[at].Edges = append(all[at].Edges, riskyEdge{e, p.passes(e)})
+			}
 		}
 	}
 	slices.SortStableFunc(all, func(a, b risk) int { return strings.Compare(a.Name, b.Name) })
