@@ -17,6 +17,7 @@ import (
 
 	"github.com/slipway-release/slipway/internal/oci"
 	"github.com/slipway-release/slipway/release/manifests"
+	"github.com/slipway-release/slipway/release/mirror"
 	updateserver "github.com/slipway-release/slipway/release/updates"
 )
 
@@ -42,11 +43,11 @@ type exportedImage struct {
 func newChannelExport(a *app) *cobra.Command {
 	var o channelExport
 	cmd := &cobra.Command{
-		Use:   "export [DIR]",
+		Use:   "export [DIR|IMAGE]",
 		Short: "Write graph-data as the image that disconnected update services read",
-		Long: `Write a folder of graph-data as an image, as OpenShift Update Service reads it in a
-disconnected network: its files stand in /var/lib/cincinnati-graph-data. Risks over ranges
-become blocked edges. The same files give the same layer, to the byte, and on the same
+		Long: `Write a folder of graph-data, or that of an image, as an image, as OpenShift Update
+Service reads it in a disconnected network: its files stand in
+/var/lib/cincinnati-graph-data. Risks over ranges become blocked edges. The same files give the same layer, to the byte, and on the same
 --base the same image. A folder that cannot be understood whole is refused.
 
 The operator of OpenShift Update Service runs the image to copy the files, for which
@@ -55,6 +56,7 @@ The operator of OpenShift Update Service runs the image to copy the files, for w
 Without DIR the folder channels beside distro.yaml is written.`,
 		Example: `  slipway channel export cincinnati-graph-data --to-image registry.example.com/mirror/graph-data:latest --dry-run
   slipway channel export --to-layout out
+  slipway channel export registry.example.com/mirror/graph-data:latest --base registry.example.com/ubi9/ubi:latest --to-layout out
   slipway channel export --to-archive graph-data.tar --base registry.example.com/ubi9/ubi:latest
   slipway serve --graph-data registry.example.com/mirror/graph-data:latest --releases registry.example.com/mirror/release`,
 		Args: cobra.MaximumNArgs(1),
@@ -62,7 +64,7 @@ Without DIR the folder channels beside distro.yaml is written.`,
 			if err := o.check(); err != nil {
 				return usage(err)
 			}
-			dirs, err := a.graphDataFolders(args)
+			dirs, err := a.openGraphData(cmd.Context(), args)
 			if err != nil {
 				return err
 			}
@@ -267,7 +269,7 @@ func graphDataInImage(named string) bool {
 
 // pullGraphData keeps what is in an image of graph-data in a folder of the state directory.
 func (a *app) pullGraphData(ctx context.Context, named string) (*updateserver.GraphDataPuller, error) {
-	source, reference, err := a.locatePayload(ctx, named)
+	source, reference, err := a.locateGraphData(ctx, named)
 	if err != nil {
 		return nil, err
 	}
@@ -278,4 +280,43 @@ func (a *app) pullGraphData(ctx context.Context, named string) (*updateserver.Gr
 	sum := sha256.Sum256([]byte(manifests.RepositoryOf(reference) + " " + named))
 	return &updateserver.GraphDataPuller{Images: source, Reference: reference,
 		Root: filepath.Join(st.Root(), "updates", "graph-data", hex.EncodeToString(sum[:8]))}, nil
+}
+
+// locateGraphData finds an image of graph-data. What a reference into a layout names is
+// found anew each time, so that the layout may be written again, as a registry's tag moves.
+func (a *app) locateGraphData(ctx context.Context, named string) (updateserver.GraphDataImages, string, error) {
+	file, inFiles, err := parseNamedFile(named)
+	if err != nil {
+		return nil, "", usage(err)
+	}
+	if !inFiles {
+		return a.locatePayload(ctx, named)
+	}
+	layout, reference, err := a.locateFile(file)
+	if err != nil || file.scheme != layoutScheme {
+		return layout, reference, err
+	}
+	return movingLayout{layout, file.ref}, reference, nil
+}
+
+// movingLayout is a layout whose image is looked for by what named it.
+type movingLayout struct {
+	*oci.Layout
+	ref string // may be empty, for the only image
+}
+
+// Descriptor is that of the image that is named now, whatever it was before.
+func (l movingLayout) Descriptor(ctx context.Context, reference string) (v1.Descriptor, error) {
+	entries, err := l.Entries()
+	if err != nil {
+		return v1.Descriptor{}, err
+	}
+	d, err := mirror.FindPayload(entries, l.ref)
+	if err != nil && strings.Contains(l.ref, "sha256:") {
+		return l.Layout.Descriptor(ctx, reference) // within an index
+	}
+	if err != nil {
+		err = fmt.Errorf("reading OCI layout %q: %w", l.Path(), err)
+	}
+	return d, err
 }

@@ -12,6 +12,42 @@ import (
 	"github.com/slipway-release/slipway/release/releasetest"
 )
 
+// A server follows a layout that is written again, and one image goes into another.
+func TestGraphDataOfALayout(t *testing.T) {
+	t.Parallel()
+	registry := ocitest.Registry(t)
+	repository := registry.Addr() + "/mirror/release"
+	client, err := oci.NewRegistry(repository, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for version, previous := range map[string][]string{"4.15.9": nil, "4.16.3": {"4.15.9"}} {
+		p := releasetest.Small(version)
+		p.Previous = previous
+		if _, err := client.Push(t.Context(), repository+":"+version, p.Image(t)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	layout, again := filepath.Join(t.TempDir(), "layout"), filepath.Join(t.TempDir(), "again")
+	data := graphDataIn(t, t.TempDir(), "version", "1.1.0\n", "channels/stable-4.16.yaml", "name: stable-4.16\nversions: [4.15.9, 4.16.3]\n")
+	mustRun(t, t.TempDir(), "channel", "export", data, "--to-layout", layout)
+	s := startServe(t, "--graph-data", "oci:"+layout, "--releases", repository, "--state-dir", t.TempDir(), "--watch", "20ms", "--drain", "10ms")
+	const asked = "/api/upgrades_info/v1/graph?channel=stable-4.16&arch=amd64"
+	s.until(t, asked, http.StatusOK, `"edges":[[0,1]]`)
+	graphDataIn(t, data, "blocked-edges/4.16.3-bug.yaml", "to: 4.16.3\nfrom: 4[.]15[.].*\n")
+	mustRun(t, t.TempDir(), "channel", "export", data, "--to-layout", layout)
+	s.until(t, asked, http.StatusOK, `"edges":[]`)
+
+	// An image is written as it was made of the folder.
+	of := func(from, to string) string {
+		t.Helper()
+		return mustRun(t, t.TempDir(), "channel", "export", from, "--to-layout", to, "-o", "jsonpath={.digest}")
+	}
+	if folder, image := of(data, again), of("oci:"+layout, again); folder != image {
+		t.Errorf("the folder is exported as %s, its image as %s", folder, image)
+	}
+}
+
 // Graph-data goes into a mirror as an image, and a server that has the mirror alone
 // offers its payloads and follows the tag.
 func TestChannelExport(t *testing.T) {

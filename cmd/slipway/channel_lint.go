@@ -80,23 +80,10 @@ func (a *app) lintChannels(ctx context.Context, o *channelLintOptions, dirs []st
 	if !slices.Contains(failLevels, o.failOn) {
 		return usage(fmt.Errorf("reading --fail-on: %q is none of %s", o.failOn, strings.Join(failLevels, ", ")))
 	}
-	for i, named := range dirs {
-		if !graphDataInImage(named) {
-			continue
-		}
-		puller, err := a.pullGraphData(ctx, named)
-		if err == nil {
-			err = puller.Fetch(ctx)
-		}
-		if unreadable := (*config.Error)(nil); errors.As(err, &unreadable) {
-			return rejected(err)
-		}
-		if err != nil {
-			return err
-		}
-		dirs[i] = puller.Dir()
+	dirs, err := a.openGraphData(ctx, dirs)
+	if unreadable := (*config.Error)(nil); errors.As(err, &unreadable) {
+		return rejected(err)
 	}
-	dirs, err := a.graphDataFolders(dirs)
 	if err != nil {
 		return err
 	}
@@ -123,6 +110,26 @@ func (a *app) lintChannels(ctx context.Context, o *channelLintOptions, dirs []st
 		return rejected(fmt.Errorf("judging graph-data in %s: %s", strings.Join(dirs, ", "), report.Summary()))
 	}
 	return nil
+}
+
+// openGraphData is the folders with the graph-data that is named, for which images are
+// unpacked, or else that of the distribution.
+func (a *app) openGraphData(ctx context.Context, named []string) ([]string, error) {
+	dirs := slices.Clone(named)
+	for i, name := range named {
+		if !graphDataInImage(name) {
+			continue
+		}
+		puller, err := a.pullGraphData(ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		if err := puller.Fetch(ctx); err != nil {
+			return nil, err
+		}
+		dirs[i] = puller.Dir()
+	}
+	return a.graphDataFolders(dirs)
 }
 
 // graphDataFolders are those named, or else the one of the distribution.
