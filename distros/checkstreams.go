@@ -1,6 +1,7 @@
 package distros
 
 import (
+	"fmt"
 	"maps"
 	"path"
 	"reflect"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/blang/semver/v4"
+	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/robfig/cron/v3"
 )
 
@@ -32,6 +34,7 @@ func (l *loader) checkRules(field string, s *Stream) {
 	if s.Tag != "" && !dnsLabel.MatchString(s.Tag) {
 		l.bad(field+".tag", "must be a DNS label such as latest, not %q", s.Tag)
 	}
+	l.checkPublish(field+".publish", s.Publish)
 	if s.Base != "" && !threePart.MatchString(s.Base) {
 		l.bad(field+".base", "must be three numbers such as 1.36.3, not %q", s.Base)
 	}
@@ -50,6 +53,29 @@ func (l *loader) checkRules(field string, s *Stream) {
 	l.checkCount(field+".retain.accepted", s.Retain.Accepted)
 	l.checkCount(field+".retain.others", s.Retain.Others)
 	l.checkDuration(field+".retain.age", s.Retain.Age)
+}
+
+// checkPublish checks where payloads are copied to.
+func (l *loader) checkPublish(field string, all []Publication) {
+	seen := map[string]bool{}
+	for i, p := range all {
+		field := fmt.Sprintf("%s[%d]", field, i)
+		_, err := name.NewRepository(p.Mirror, name.StrictValidation)
+		switch {
+		case p.Mirror == "":
+			l.bad(field+".mirror", "is missing; it is a repository such as registry.example.com/skiff/release")
+		case err != nil:
+			l.bad(field+".mirror", "must be a repository without a tag such as registry.example.com/skiff/release, not %q", p.Mirror)
+		case p.Mirror == l.doc.Repository || strings.HasPrefix(p.Mirror, l.doc.Repository+"/"):
+			l.bad(field+".mirror", "must lie outside the distribution's own repository %q, not be %q", l.doc.Repository, p.Mirror)
+		case seen[p.Mirror]:
+			l.bad(field+".mirror", "repository %q stands here twice", p.Mirror)
+		}
+		seen[p.Mirror] = true
+		if p.Tag != "" && !dnsLabel.MatchString(p.Tag) {
+			l.bad(field+".tag", "must be a DNS label such as latest, not %q", p.Tag)
+		}
+	}
 }
 
 // checkStable refuses what says how a stream is cut, of one that is not.

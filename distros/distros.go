@@ -69,10 +69,12 @@ type Stream struct {
 	Channels []string `json:"channels,omitempty"`
 	// Tag is one of the release repository that names the newest payload that was
 	// promoted into the channels; it moves on with them.
-	Tag     string  `json:"tag,omitempty"`
-	Checks  Checks  `json:"checks,omitempty"`
-	Upgrade Upgrade `json:"upgrade,omitempty"`
-	Inputs  Inputs  `json:"inputs,omitempty"`
+	Tag string `json:"tag,omitempty"`
+	// Publish are places outside that accepted payloads are copied to.
+	Publish []Publication `json:"publish,omitempty"`
+	Checks  Checks        `json:"checks,omitempty"`
+	Upgrade Upgrade       `json:"upgrade,omitempty"`
+	Inputs  Inputs        `json:"inputs,omitempty"`
 	// Architectures are those that its payloads are for, as Go names them: of several, a
 	// payload is a manifest list. That of the distribution's platform when empty.
 	Architectures []string `json:"architectures,omitempty"`
@@ -82,6 +84,15 @@ type Stream struct {
 	Retain        Retain   `json:"retain,omitempty"`
 	// Frozen says why nothing is cut; empty means that it is.
 	Frozen string `json:"frozen,omitempty"`
+}
+
+// Publication is a place outside that a stream's accepted payloads are copied to, with
+// their components and all that was said about either.
+type Publication struct {
+	// Mirror is the repository that takes all images, as slipway release mirror --to does.
+	Mirror string `json:"mirror"`
+	// Tag is one of that repository which names the newest payload there.
+	Tag string `json:"tag,omitempty"`
 }
 
 // StableStream is the name of the stream that holds the releases whose versions name

@@ -74,6 +74,8 @@ func TestStreamMistakes(t *testing.T) {
 		"not fed":        {"base: 1.3.0", "architectures: [amd64, arm64]", `5: spec.architectures: stream "nightly", of which it is made, is not cut for "arm64", but for amd64`},
 		"own components": {"  inputs: {stream: nightly}", "  architectures: [arm64]", "7: spec.architectures: need inputs.components or inputs.stream: components that are built here are built for amd64 alone"},
 		"one is built":   {"base: 1.3.0\n  channels: [candidate]\n  inputs: {stream: nightly}", "architectures: [arm64]\n  inputs: {components: {tool: registry.example.com/ci/tool:main}}", `5: spec.architectures: component "base" is not among inputs.components, and is built here for amd64 alone; name a repository for it`},
+		"publish":        {"base: 1.3.0", "publish: [{mirror: skiff/release}, {mirror: 'registry.example.com/skiff:1'}, {tag: x}, {mirror: registry.example.com/copies, tag: No}, {mirror: registry.example.com/copies}, {mirror: registry.example.com/tiny/copies}]", `5: spec.publish[0].mirror: must be a repository without a tag such as registry.example.com/skiff/release, not "skiff/release"|5: spec.publish[1].mirror: must be a repository without a tag such as registry.example.com/skiff/release, not "registry.example.com/skiff:1"|5: spec.publish[2].mirror: is missing; it is a repository such as registry.example.com/skiff/release|5: spec.publish[3].tag: must be a DNS label such as latest, not "No"|5: spec.publish[4].mirror: repository "registry.example.com/copies" stands here twice|5: spec.publish[5].mirror: must lie outside the distribution's own repository "registry.example.com/tiny", not be "registry.example.com/tiny/copies"`},
+		"publish what":   {"base: 1.3.0", "publish: [{mirror: registry.example.com/copies, to: x}]", "5: spec.publish[0].to: is not a field; known here are mirror, tag"},
 		"selector":       {"range: >=1.0.0 <2.0.0", "newest", `17: spec.checks.pipelines.soak.from: must be previous, previous-1, previous-patch, previous-minor, range: RANGE, channel: NAME or payload: VERSION, not "newest"`},
 		"range":          {">=1.0.0 <2.0.0", "new", `17: spec.checks.pipelines.soak.from: must have a range such as range: >=1.35.0 <1.36.0, not "new": Could not get version from string: "new"`},
 		"channel":        {"range: >=1.0.0 <2.0.0", "channel: stable", `17: spec.checks.pipelines.soak.from: there is no channel "stable"`},
@@ -86,7 +88,7 @@ func TestStreamMistakes(t *testing.T) {
 		"tag":            {"base: 1.3.0", "tag: 1.3.0", `5: spec.tag: must be a DNS label such as latest, not "1.3.0"`},
 		"stable":         {"base: 1.3.0", "stable: true", fmt.Sprintf("7: spec.inputs: %[1]s|8: spec.cut: %[1]s|9: spec.run: %[1]s|10: spec.retries: %[1]s|13: spec.checks.pipelines: %[1]s|19: spec.retain: %[1]s|20: spec.frozen: %[1]s", "must be left out of a stable stream: nothing is cut of it, and nothing of it deleted")},
 		"kind":           {"kind: Stream", "kind: Cut", `2: kind: must be "Stream", not "Cut"`},
-		"unknown field":  {"  retain:", "  retained: 3\n  retain:", "19: spec.retained: is not a field; known here are architectures, base, channels, checks, cut, frozen, inputs, name, retain, retries, run, stable, tag, upgrade"},
+		"unknown field":  {"  retain:", "  retained: 3\n  retain:", "19: spec.retained: is not a field; known here are architectures, base, channels, checks, cut, frozen, inputs, name, publish, retain, retries, run, stable, tag, upgrade"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := distros.LoadFS(withStream(t, m.old, m.with), "tiny")

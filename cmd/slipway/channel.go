@@ -32,9 +32,11 @@ func (w *world) channels() channels.Store {
 	return channels.Store{Registry: w.registry, Repository: w.distro.Repository}
 }
 
-// promotion is what `channel promote` did to one channel.
+// promotion is what `channel promote` did to one channel, or to one place outside.
 type promotion struct {
-	Name    string   `json:"name"`
+	Name string `json:"name"`
+	// Mirror says that it was published, and Name is that of a repository.
+	Mirror  bool     `json:"mirror,omitempty"`
 	Added   bool     `json:"added"`
 	Changes []string `json:"changes,omitempty"`
 }
@@ -53,7 +55,9 @@ together, or, when something breaks off, at the next call.
 
 With --stream a payload is added to the channels of its stream, together with the
 upgrades to it that were tested. Only one whose newest signed decision is Accepted is
-promoted. Either way, doing it twice changes nothing.`,
+promoted. It is then published to the places that the stream declares. That this fails
+undoes nothing: the same command, or slipway stream publish, carries it on. Either way,
+doing it twice changes nothing.`,
 		Example: `  slipway channel promote
   slipway channel promote --apply
   slipway channel promote 1.36.4 --apply
@@ -86,6 +90,11 @@ promoted. Either way, doing it twice changes nothing.`,
 			if err := writeResults("", "", resultFile, done); err != nil {
 				return err
 			}
+			published, failed := []promotion(nil), error(nil)
+			if declaration == "" { // else the controller publishes, which does not wait for it
+				published, failed = a.publishPromoted(cmd.Context(), w, args[0], stream, dryRun)
+				done = append(done, published...)
+			}
 			r := result{value: done, text: func(w io.Writer) {
 				for _, p := range done {
 					fmt.Fprintf(w, "%s: %s\n", p.Name, strings.Join(orNothing(p.Changes), "; "))
@@ -94,7 +103,7 @@ promoted. Either way, doing it twice changes nothing.`,
 			for _, p := range done {
 				r.names = append(r.names, p.Name)
 			}
-			return out.print(a.Out, r)
+			return errors.Join(out.print(a.Out, r), failed)
 		},
 	}
 	f := cmd.Flags()
@@ -165,25 +174,29 @@ func (a *app) promote(ctx context.Context, w *world, reference string, policy st
 		done = append(done, promotion{Name: name, Added: !plan.Empty(), Changes: plan.Changes})
 	}
 	if policy.Tag != "" && !dryRun {
-		if err := w.moveTag(ctx, policy.Tag, p); err != nil {
+		r, err := released(p)
+		if err != nil {
+			return nil, err
+		}
+		if err := moveTag(ctx, w.registry, w.releases(), policy.Tag, r); err != nil {
 			return nil, err
 		}
 	}
 	return done, nil
 }
 
-// moveTag has a tag name a payload, unless it names a newer one: payloads may be accepted
-// in another order than they were cut in.
-func (w *world) moveTag(ctx context.Context, tag string, p *release.Payload) error {
+// moveTag has a tag of a repository name a payload there, unless it names a newer one:
+// payloads may be accepted in another order than they were cut in.
+func moveTag(ctx context.Context, registry *oci.Registry, repository, tag string, p streams.Release) error {
 	fail := func(err error) error {
-		return fmt.Errorf("moving tag %q of %s to %q: %w", tag, w.releases(), p.Version, err)
+		return fmt.Errorf("moving tag %q of %s to %q: %w", tag, repository, p.Version, err)
 	}
-	now, err := w.registry.Resolve(ctx, w.releases()+":"+tag)
-	if err == nil && w.releases()+"@"+now.String() == p.Reference {
+	now, err := registry.Resolve(ctx, repository+":"+tag)
+	if err == nil && now == p.Digest {
 		return nil
 	}
 	if err == nil {
-		img, err := oci.AnyImage(ctx, w.registry, w.releases()+"@"+now.String(), hostPlatform())
+		img, err := oci.AnyImage(ctx, registry, repository+"@"+now.String(), hostPlatform())
 		if err != nil {
 			return fail(err)
 		}
@@ -197,7 +210,7 @@ func (w *world) moveTag(ctx context.Context, tag string, p *release.Payload) err
 	} else if !errors.Is(err, oci.ErrNotFound) {
 		return fail(err)
 	}
-	if err := w.registry.Tag(ctx, p.Reference, tag); err != nil {
+	if err := registry.Tag(ctx, repository+"@"+p.Digest.String(), tag); err != nil {
 		return fail(err)
 	}
 	return nil

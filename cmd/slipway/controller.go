@@ -40,7 +40,9 @@ func newController(a *app) *cobra.Command {
 		Short: "Run streams unattended: cut, check, decide, promote, retain",
 		Long: `Run streams unattended, as their rules in distro.yaml say: cut a payload by running the
 stream's pipeline, run its checks, decide, promote what is accepted, and delete what
-need not be kept. Failures of the host are tried again; what is superseded is cancelled.
+need not be kept. What is accepted is published to the places that streams declare, beside
+the rest: one that is down loses no verdict. Failures of the host are tried again; what is
+superseded is cancelled.
 
 All state is in the registry. A controller that was killed goes on where it stood, also
 on another host; of several, one leads at a time.
@@ -210,8 +212,12 @@ func (a *app) controllerOptions(ctx context.Context, w *world, o controllerOptio
 	if o.promote {
 		advance = func(ctx context.Context) error { return a.advance(ctx, w, log) }
 	}
+	var publish func(context.Context) error
+	if len(w.publishing(o.streams)) > 0 {
+		publish = func(ctx context.Context) error { return a.publishAll(ctx, w, o.streams, holder, log) }
+	}
 	return controller.Options{
-		Advance: advance,
+		Advance: advance, Publish: publish,
 		Streams: declared, Journal: w.journal(), Payloads: p, Runs: runs, Lease: held, Log: log, Holder: holder, Tool: toolVersion(),
 		Offered: offered, Poll: o.poll, Jobs: o.jobs, Once: o.once, Cuts: o.cuts, For: o.period, Now: asker,
 	}, nil

@@ -17,6 +17,8 @@ type plannedStream struct {
 	Inputs []streams.Input    `json:"inputs"`
 	Resume []string           `json:"resume,omitempty"` // versions that are unfinished
 	Retain []streams.Retained `json:"retain,omitempty"`
+	// Publish is what is accepted, at the places that the stream declares.
+	Publish []publication `json:"publish,omitempty"`
 }
 
 // controllerPlan says what a controller would do, without taking the lease.
@@ -52,7 +54,16 @@ func (a *app) controllerPlan(ctx context.Context, o controllerOptions) error {
 		if s.Retain, err = controller.Plan(ctx, p, d, &state, time.Now()); err != nil {
 			return err
 		}
+		s.Publish = a.planPublications(ctx, w, d.Name)
 		plan, names = append(plan, s), append(names, d.Name)
+	}
+	if len(o.streams) == 0 && w.distro.StableStream() != "" {
+		// Nothing is cut of it, and what people bring in is published.
+		if found := a.planPublications(ctx, w, w.distro.StableStream()); len(found) > 0 {
+			s := plannedStream{Stream: w.distro.StableStream(), Publish: found}
+			s.Next.Reason = notCut
+			plan, names = append(plan, s), append(names, s.Stream)
+		}
 	}
 	return o.out.print(a.Out, result{value: plan, names: names, text: func(w io.Writer) { printPlans(w, plan) }})
 }
@@ -70,6 +81,11 @@ func printPlans(w io.Writer, plan []plannedStream) {
 		for _, r := range s.Retain {
 			if r.Delete {
 				fmt.Fprintf(w, "%s: would delete %s: %s\n", s.Stream, r.Version, r.Reason)
+			}
+		}
+		for _, p := range s.Publish {
+			if p.State != publishedPresent {
+				fmt.Fprintf(w, "%s: %s %s\n", s.Stream, p.Version, p)
 			}
 		}
 	}

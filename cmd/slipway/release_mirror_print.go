@@ -11,11 +11,18 @@ import (
 // watchMirror runs the copy and shows how far it is.
 func (a *app) watchMirror(of *mirror.Progress, run func() (*mirror.Result, error)) (*mirror.Result, error) {
 	p := a.slowProgress("mirror")
+	r, err := watchCopy(of, sayEvery, p.say, run)
+	p.done(err)
+	return r, err
+}
+
+// watchCopy runs a copy and says every now and then how far it is.
+func watchCopy(of *mirror.Progress, every time.Duration, say func(string), run func() (*mirror.Result, error)) (*mirror.Result, error) {
 	done := make(chan struct{})
 	watched := make(chan struct{})
 	go func() {
 		defer close(watched)
-		ticker := time.NewTicker(sayEvery)
+		ticker := time.NewTicker(every)
 		defer ticker.Stop()
 		var before int64
 		for {
@@ -25,14 +32,14 @@ func (a *app) watchMirror(of *mirror.Progress, run func() (*mirror.Result, error
 			case <-ticker.C:
 			}
 			now := of.Bytes.Load()
-			p.say(fmt.Sprintf("%d of %d images, %s, %s/s", of.ImagesDone.Load(), of.Images.Load(), bytesOf(now), bytesOf(now-before)))
+			rate := int64(float64(now-before) / every.Seconds())
+			say(fmt.Sprintf("%d of %d images, %s, %s/s", of.ImagesDone.Load(), of.Images.Load(), bytesOf(now), bytesOf(rate)))
 			before = now
 		}
 	}()
 	r, err := run()
 	close(done)
 	<-watched
-	p.done(err)
 	return r, err
 }
 

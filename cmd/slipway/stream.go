@@ -19,7 +19,7 @@ import (
 
 func newStream(a *app) *cobra.Command {
 	cmd := &cobra.Command{Use: "stream", Short: "Cut payloads, decide about them and list those of a stream"}
-	cmd.AddCommand(newStreamDecide(a), newStreamList(a), newStreamShow(a), newStreamWatch(a), newStreamCut(a), newStreamPrune(a), newStreamSource(a))
+	cmd.AddCommand(newStreamDecide(a), newStreamList(a), newStreamShow(a), newStreamWatch(a), newStreamCut(a), newStreamPrune(a), newStreamPublish(a), newStreamSource(a))
 	cmd.AddCommand(newStreamVerdict(a, "accept", streams.Accepted), newStreamVerdict(a, "reject", streams.Rejected))
 	cmd.AddCommand(newStreamPin(a, true), newStreamPin(a, false), newStreamFreeze(a, true), newStreamFreeze(a, false))
 	return cmd

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/slipway-release/slipway/distros"
 	"github.com/slipway-release/slipway/internal/clock"
 	"github.com/slipway-release/slipway/release/streams"
 	"github.com/slipway-release/slipway/release/streams/journal"
@@ -17,9 +18,11 @@ import (
 // streamState is what `stream show` tells.
 type streamState struct {
 	Declaration streams.Declaration `json:"declaration"`
-	Journal     journal.State       `json:"journal"`
-	Next        streams.Next        `json:"next"`
-	Inputs      []streams.Input     `json:"inputs"`
+	// Publish are the places that accepted payloads are copied to, as is declared now.
+	Publish []distros.Publication `json:"publish,omitempty"`
+	Journal journal.State         `json:"journal"`
+	Next    streams.Next          `json:"next"`
+	Inputs  []streams.Input       `json:"inputs"`
 }
 
 func newStreamShow(a *app) *cobra.Command {
@@ -41,6 +44,7 @@ func newStreamShow(a *app) *cobra.Command {
 			if s.Declaration, err = w.declaration(args[0]); err != nil {
 				return err
 			}
+			s.Publish = w.distro.Stream(args[0]).Publish
 			if s.Journal, err = w.journal().Read(cmd.Context(), args[0]); err != nil {
 				return err
 			}
@@ -63,6 +67,13 @@ func printStream(w io.Writer, s streamState) {
 	fmt.Fprintf(w, "Cut        %s %s\n", d.When, d.Schedule)
 	fmt.Fprintf(w, "Run        pipeline %s\n", d.Run.Pipeline)
 	fmt.Fprintf(w, "Blocking   %v\nInforming  %v\nChannels   %v\n", d.Policy.Blocking, d.Policy.Informing, d.Policy.Channels)
+	for _, p := range s.Publish {
+		fmt.Fprintf(w, "Publish    %s", p.Mirror)
+		if p.Tag != "" {
+			fmt.Fprintf(w, ", tag %s", p.Tag)
+		}
+		fmt.Fprintln(w)
+	}
 	next := "not now: "
 	if s.Next.Cut {
 		next = "now: "
@@ -82,6 +93,9 @@ func printStream(w io.Writer, s streamState) {
 		}
 		if c.Pin != nil {
 			fmt.Fprintf(w, "  pinned by %s: %s\n", c.Pin.By, c.Pin.Why)
+		}
+		for _, p := range c.Published {
+			fmt.Fprintf(w, "  published to %s at %s\n", p.Mirror, p.At.Format(time.RFC3339))
 		}
 		if c.Deleted != nil {
 			fmt.Fprintf(w, "  deleted by %s: %s\n", c.Deleted.By, c.Deleted.Why)

@@ -72,6 +72,10 @@ type Options struct {
 	// Advance moves releases on from channel to channel; nil leaves them where they are. It
 	// is called now and then, and a last time when all streams are done. Its error is logged.
 	Advance func(ctx context.Context) error
+	// Publish copies accepted payloads to places outside; nil copies none. It is called like
+	// Advance, beside the streams, which do not wait for it. Its error is logged, and is that
+	// of Run when the last call fails.
+	Publish func(ctx context.Context) error
 	// Clock is for tests; nil means time.Now.
 	Clock func() time.Time
 }
@@ -126,12 +130,19 @@ func (c *Controller) Run(ctx context.Context) error {
 		c.Metrics.lead(true)
 		defer c.Metrics.lead(false)
 		c.begun = c.Clock()
-		var advancing sync.WaitGroup
-		defer advancing.Wait()
-		done, stop := context.WithCancel(ctx)
+		beside, stop := context.WithCancel(ctx)
 		defer stop()
+		var published error
+		var working sync.WaitGroup
 		if c.Advance != nil {
-			advancing.Go(func() { c.advance(ctx, done) })
+			working.Go(func() {
+				_ = c.repeat(ctx, beside, c.Advance, "releases could not be moved on between channels; it is tried again")
+			})
+		}
+		if c.Publish != nil {
+			working.Go(func() {
+				published = c.repeat(ctx, beside, c.Publish, "accepted payloads could not be published; it is tried again")
+			})
 		}
 		group, following := errgroup.WithContext(ctx)
 		for _, d := range c.Streams {
@@ -139,24 +150,32 @@ func (c *Controller) Run(ctx context.Context) error {
 				return (&follower{Controller: c, d: d, log: c.Log.With("stream", d.Name)}).follow(following)
 			})
 		}
-		return group.Wait()
+		err := group.Wait()
+		stop()
+		working.Wait()
+		if ctx.Err() != nil {
+			return err
+		}
+		return errors.Join(err, published)
 	})
 }
 
-// advanceEvery is the least time between two looks at what may go on between channels,
-// for which the evidence of all that waits is read.
-const advanceEvery = time.Minute
+// repeatEvery is the least time between two looks at what may go on between channels or
+// be published, for which the evidence of all that waits is read.
+const repeatEvery = time.Minute
 
-// advance moves releases on until the streams are done, and then once more.
-func (c *Controller) advance(ctx, streams context.Context) {
+// repeat does something until the streams are done, and then once more. It returns the
+// error of the last time.
+func (c *Controller) repeat(ctx, streams context.Context, do func(context.Context) error, failed string) error {
 	for last := false; ; {
-		if err := c.Advance(ctx); err != nil && ctx.Err() == nil {
-			c.Log.Error("releases could not be moved on between channels; it is tried again", "error", err)
+		err := do(ctx)
+		if err != nil && ctx.Err() == nil {
+			c.Log.Error(failed, "error", err)
 		}
 		if last || ctx.Err() != nil {
-			return
+			return err
 		}
-		last = clock.Sleep(streams, max(c.Poll, advanceEvery)) != nil
+		last = clock.Sleep(streams, max(c.Poll, repeatEvery)) != nil
 	}
 }
 

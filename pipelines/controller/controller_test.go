@@ -373,3 +373,41 @@ func TestAdvance(t *testing.T) {
 		t.Errorf("its failure is not logged:\n%s", &log)
 	}
 }
+
+// What is accepted is published beside the streams, and once more when they are done. That
+// it fails for a while loses nothing; that it fails in the end is told.
+func TestPublish(t *testing.T) {
+	for name, c := range map[string]struct {
+		failing int // calls
+		want    string
+	}{"at first": {1, ""}, "for ever": {9, "the mirror is away"}} {
+		t.Run(name, func(t *testing.T) {
+			cfg := newConfig(t, declaration(func(d *streams.Declaration) { d.Checks, d.Policy.Blocking = nil, nil }))
+			var log bytes.Buffer
+			ctl, p, err := build(cfg, &log)
+			if err != nil {
+				t.Fatal(err)
+			}
+			calls, promoted := 0, -1
+			ctl.Publish = func(context.Context) error {
+				if calls++; calls > 1 { // the streams are done by then
+					promoted = len(p.promoted)
+				}
+				if calls <= c.failing {
+					return errors.New("the mirror is away")
+				}
+				return nil
+			}
+			err = ctl.Run(t.Context())
+			if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+				t.Errorf("error %v, want %q", err, c.want)
+			}
+			if calls != 2 || promoted != 1 || ctl.Metrics.Snapshot().Streams["nightly"].Finished[streams.PhaseAccepted] != 1 {
+				t.Errorf("it was called %d times, the last with %d payloads promoted; figures %+v", calls, promoted, ctl.Metrics.Snapshot())
+			}
+			if !strings.Contains(log.String(), "the mirror is away") {
+				t.Errorf("its failure is not logged:\n%s", &log)
+			}
+		})
+	}
+}

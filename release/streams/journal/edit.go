@@ -174,6 +174,17 @@ func Delete(v release.Version, m Mark) Edit {
 	}
 }
 
+// Publish enters that a payload was copied to a place outside. The first time counts.
+func Publish(v release.Version, p Published) Edit {
+	return onCut(v, func(c *Cut) bool {
+		if c.PublishedTo(p.Mirror) {
+			return false
+		}
+		c.Published = append(c.Published, p)
+		return true
+	})
+}
+
 // Adopt enters a payload that was made without a controller, so that it can be decided
 // about, pinned and retained like the others. at is when it was cut.
 func Adopt(v release.Version, digest, id, tool string, at time.Time, end End, d streams.Declaration) Edit {

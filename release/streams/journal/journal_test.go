@@ -64,6 +64,8 @@ func TestStateIsInTheRegistry(t *testing.T) {
 		journal.AddFailure(c.Version, journal.Failure{At: c.At, Stage: "cut", Reason: "no disk"}),
 		journal.Decide(c.Version, journal.Override{Verdict: streams.Accepted, Mark: mark}),
 		journal.Pin(c.Version, &mark),
+		journal.Publish(c.Version, journal.Published{Mirror: "quay.example/tiny", Mark: mark}),
+		journal.Publish(c.Version, journal.Published{Mirror: "quay.example/tiny", Mark: journal.Mark{By: "bob", At: c.At}}), // the first time counts
 		journal.Finish(c.Version, journal.End{Phase: streams.PhaseRejected}),
 		journal.Freeze(mark),
 	)
@@ -73,6 +75,9 @@ func TestStateIsInTheRegistry(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got, cmp.Comparer(func(a, b release.Version) bool { return a == b })); diff != "" {
 		t.Error(diff)
+	}
+	if p := got.Cuts[0]; len(p.Published) != 1 || p.Published[0].By != "ann" || !p.PublishedTo("quay.example/tiny") || p.PublishedTo("quay.example") {
+		t.Errorf("it is published to %+v", p.Published)
 	}
 	if p := got.Cuts[0].Phase(); p != streams.PhaseAccepted {
 		t.Errorf("a decision by hand leaves it %s", p)

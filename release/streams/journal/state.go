@@ -60,6 +60,8 @@ type Cut struct {
 	End      *End      `json:"end,omitempty"`
 	Override *Override `json:"override,omitempty"`
 	Pin      *Mark     `json:"pin,omitempty"`
+	// Published are the places outside that the payload was copied to.
+	Published []Published `json:"published,omitempty"`
 	// Deleted says that retention removed the payload; the cut remains on record.
 	Deleted *Mark `json:"deleted,omitempty"`
 }
@@ -77,6 +79,12 @@ type End struct {
 	Phase      streams.Phase `json:"phase"`
 	Reason     string        `json:"reason"`
 	HostFailed bool          `json:"hostFailed,omitempty"`
+}
+
+// Published says that a payload was copied to a place outside.
+type Published struct {
+	Mirror string `json:"mirror"` // repository
+	Mark
 }
 
 // Override is a decision by hand.
@@ -102,6 +110,11 @@ func (c Cut) Phase() streams.Phase {
 
 // Unfinished says that work on the payload is to go on.
 func (c Cut) Unfinished() bool { return c.End == nil }
+
+// PublishedTo says whether the payload was copied to a place outside.
+func (c Cut) PublishedTo(mirror string) bool {
+	return slices.ContainsFunc(c.Published, func(p Published) bool { return p.Mirror == mirror })
+}
 
 // Declared is the declaration that a cut was made under.
 func (s *State) Declared(c Cut) streams.Declaration { return s.Declarations[c.Declaration] }
