@@ -25,7 +25,18 @@ func TestFromRegistryToRegistry(t *testing.T) {
 	target := ocitest.Registry(t)
 	registry := client(t, target.Addr())
 	repository := target.Addr() + "/mirror/okd"
+	present := func() bool {
+		t.Helper()
+		there, err := mirror.Present(t.Context(), w.options(w.toRegistry(t, registry, repository)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return there
+	}
 
+	if present() {
+		t.Error("it is present before it was copied")
+	}
 	r := run(t, w.options(w.toRegistry(t, registry, repository)))
 	w.holds(t, registry, within(repository))
 	if r.Target != repository+":"+version+"-x86_64" || r.Architecture != "x86_64" || r.Version != version {
@@ -46,6 +57,9 @@ func TestFromRegistryToRegistry(t *testing.T) {
 
 	// Again: nothing is written.
 	target.Forget()
+	if !present() {
+		t.Error("it is not present after it was copied")
+	}
 	r = run(t, w.options(w.toRegistry(t, registry, repository)))
 	if written := target.Total(ocitest.Match{Method: ocitest.Writes}).Requests; written != 0 {
 		t.Errorf("the second run wrote %d times", written)
@@ -54,6 +68,17 @@ func TestFromRegistryToRegistry(t *testing.T) {
 		if i.Status != mirror.StatusPresent || i.CompanionsCopied != 0 {
 			t.Errorf("the second run says %+v", i)
 		}
+	}
+	// What is said of the payload later is not there.
+	if _, err := w.registry.Attach(t.Context(), w.reference, oci.Artifact{Type: "application/vnd.later", MediaType: "text/plain", Content: []byte("later")}); err != nil {
+		t.Fatal(err)
+	}
+	if present() {
+		t.Error("it is present without what was said later")
+	}
+	run(t, w.options(w.toRegistry(t, registry, repository)))
+	if !present() {
+		t.Error("it is not present after what was said later was copied")
 	}
 }
 
