@@ -65,7 +65,7 @@ func newWorld(t *testing.T, o releasetest.Options) *world {
 	address := w.server.Addr() + "/okd"
 	w.set = releasetest.New(t, address, o)
 	var err error
-	if w.registry, err = oci.NewRegistry(canonical, address, oci.WithPatience(2, time.Millisecond, time.Millisecond, time.Second)); err != nil {
+	if w.registry, err = oci.NewRegistry(canonical, address, oci.WithPatience(2, time.Millisecond, time.Millisecond, time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 	w.payload = w.set.Payload("4.15.0")

@@ -57,7 +57,7 @@ func newPlace(t *testing.T) *place {
 
 func (p *place) client(t *testing.T, addr string) *oci.Registry {
 	t.Helper()
-	reg, err := oci.NewRegistry(canonical, addr, oci.WithPatience(3, time.Millisecond, 5*time.Millisecond, 10*time.Second))
+	reg, err := oci.NewRegistry(canonical, addr, oci.WithPatience(3, time.Millisecond, 5*time.Millisecond, time.Minute))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -41,7 +41,7 @@ func newOKD(t *testing.T) *okd {
 	t.Helper()
 	o := &okd{t: t, server: ocitest.Registry(t), data: t.TempDir(), cache: filepath.Join(t.TempDir(), "updates", "payloads.json")}
 	o.repository = o.server.Addr() + "/okd/release"
-	registry, err := oci.NewRegistry(o.repository, "", oci.WithPatience(2, time.Millisecond, 10*time.Millisecond, 5*time.Second))
+	registry, err := oci.NewRegistry(o.repository, "", oci.WithPatience(2, time.Millisecond, 10*time.Millisecond, time.Minute))
 	if err != nil {
 		t.Fatal(err)
 	}

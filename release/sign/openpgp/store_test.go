@@ -78,7 +78,7 @@ func httpStore(t *testing.T, handler http.HandlerFunc) openpgp.Store {
 	t.Helper()
 	server := httptest.NewServer(handler)
 	t.Cleanup(server.Close)
-	client, err := oci.HTTPClient(oci.WithPatience(3, time.Millisecond, 5*time.Millisecond, 5*time.Second))
+	client, err := oci.HTTPClient(oci.WithPatience(3, time.Millisecond, 5*time.Millisecond, time.Minute))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -65,7 +65,7 @@ func newPlace(t *testing.T) *place {
 	}
 	t.Cleanup(func() { server.Close() })
 	p := &place{dir: t.TempDir()}
-	if p.reg, err = oci.NewRegistry(canonical, server.Addr(), oci.WithPatience(2, time.Millisecond, time.Millisecond, 5*time.Second)); err != nil {
+	if p.reg, err = oci.NewRegistry(canonical, server.Addr(), oci.WithPatience(2, time.Millisecond, time.Millisecond, time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 	img, err := random.Image(100, 1)
