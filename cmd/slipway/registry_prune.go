@@ -229,25 +229,19 @@ func (w *world) neededImages(ctx context.Context) (needed, error) {
 }
 
 func (w *world) needs(ctx context.Context, ref string, n needed) error {
-	d, err := w.registry.Descriptor(ctx, ref)
+	digest, err := w.registry.Resolve(ctx, ref)
 	if errors.Is(err, oci.ErrNotFound) {
 		return nil // it was deleted meanwhile
 	}
 	if err != nil {
 		return err
 	}
-	all := []v1.Descriptor{d}
-	if d.MediaType.IsIndex() {
-		index, err := w.registry.Index(ctx, ref)
-		if err != nil {
-			return err
-		}
-		if all, err = oci.PlatformsOf(index); err != nil {
-			return err
-		}
+	all, err := w.imagesOf(ctx, digest.String())
+	if err != nil {
+		return err
 	}
-	for _, d := range all {
-		img, err := w.registry.Image(ctx, w.releases()+"@"+d.Digest.String())
+	for _, digest := range all {
+		img, err := w.registry.Image(ctx, w.releases()+"@"+digest)
 		if err != nil {
 			return err
 		}

@@ -167,28 +167,35 @@ func (p *payloads) Delete(ctx context.Context, v release.Version, digest string)
 	if now != digest {
 		return fmt.Errorf("deleting payload %q: its tag has come to name %s, not %s; nothing was deleted", v, now, digest)
 	}
-	children, err := p.children(ctx, digest)
+	all, err := p.imagesOf(ctx, digest)
+	if errors.Is(err, oci.ErrNotFound) {
+		return nil // somebody else has deleted it
+	}
 	if err != nil {
 		return err
 	}
-	// The index first: what is there of a payload must be whole.
-	for _, digest := range append([]string{digest}, children...) {
-		if err := p.registry.Delete(ctx, p.releases()+"@"+digest); err != nil && !errors.Is(err, oci.ErrNotFound) {
+	// The index first: what is there of a payload must be whole. No other payload has its
+	// images, for each bears its payload's version.
+	for _, d := range slices.Compact(append([]string{digest}, all...)) {
+		if err := p.registry.Delete(ctx, p.releases()+"@"+d); err != nil && !errors.Is(err, oci.ErrNotFound) {
 			return err
 		}
 	}
 	return nil
 }
 
-// children are the images of a payload of several architectures. No other payload has
-// them, for each bears its payload's version.
-func (p *payloads) children(ctx context.Context, digest string) ([]string, error) {
-	ref := p.releases() + "@" + digest
-	d, err := p.registry.Descriptor(ctx, ref)
-	if err != nil || !d.MediaType.IsIndex() {
+// imagesOf are the digests of a payload's images: of one for several architectures that of
+// each, else its own.
+func (w *world) imagesOf(ctx context.Context, digest string) ([]string, error) {
+	ref := w.releases() + "@" + digest
+	d, err := w.registry.Descriptor(ctx, ref)
+	if err != nil {
 		return nil, err
 	}
-	index, err := p.registry.Index(ctx, ref)
+	if !d.MediaType.IsIndex() {
+		return []string{digest}, nil
+	}
+	index, err := w.registry.Index(ctx, ref)
 	if err != nil {
 		return nil, err
 	}
