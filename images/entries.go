@@ -38,7 +38,7 @@ func Entries(ctx context.Context, registry *oci.Registry, repository string) ([]
 	all := map[v1.Hash]*Entry{}
 	for _, tag := range tags {
 		key, ok := strings.CutPrefix(tag, cacheTag(""))
-		if !ok || tag == recordTag(strings.TrimSuffix(key, recordTag("")[len(cacheTag("")):])) {
+		if !ok || strings.HasSuffix(tag, recordSuffix) {
 			continue
 		}
 		digest, err := registry.Resolve(ctx, repository+":"+tag)

@@ -97,7 +97,9 @@ func readRecord(img v1.Image) (*record, error) {
 }
 
 // recordTag is the tag of the record that belongs to a cache entry.
-func recordTag(key string) string { return cacheTag(key) + "-record" }
+func recordTag(key string) string { return cacheTag(key) + recordSuffix }
+
+const recordSuffix = "-record"
 
 // cacheTag is the tag of the image with these inputs.
 func cacheTag(key string) string { return "cache-" + key }
