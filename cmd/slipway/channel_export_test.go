@@ -12,11 +12,9 @@ import (
 	"github.com/slipway-release/slipway/release/releasetest"
 )
 
-// A server follows a layout that is written again, and one image goes into another.
-func TestGraphDataOfALayout(t *testing.T) {
-	t.Parallel()
-	registry := ocitest.Registry(t)
-	repository := registry.Addr() + "/mirror/release"
+// pushMirrored pushes two payloads, of which the second may follow the first.
+func pushMirrored(t *testing.T, repository string) *oci.Registry {
+	t.Helper()
 	client, err := oci.NewRegistry(repository, "")
 	if err != nil {
 		t.Fatal(err)
@@ -28,6 +26,15 @@ func TestGraphDataOfALayout(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	return client
+}
+
+// A server follows a layout that is written again, and one image goes into another.
+func TestGraphDataOfALayout(t *testing.T) {
+	t.Parallel()
+	registry := ocitest.Registry(t)
+	repository := registry.Addr() + "/mirror/release"
+	pushMirrored(t, repository)
 	layout, again := filepath.Join(t.TempDir(), "layout"), filepath.Join(t.TempDir(), "again")
 	data := graphDataIn(t, t.TempDir(), "version", "1.1.0\n", "channels/stable-4.16.yaml", "name: stable-4.16\nversions: [4.15.9, 4.16.3]\n")
 	mustRun(t, t.TempDir(), "channel", "export", data, "--to-layout", layout)
@@ -54,17 +61,7 @@ func TestChannelExport(t *testing.T) {
 	t.Parallel()
 	registry := ocitest.Registry(t)
 	repository, image := registry.Addr()+"/mirror/release", registry.Addr()+"/mirror/graph-data:latest"
-	client, err := oci.NewRegistry(repository, "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for version, previous := range map[string][]string{"4.15.9": nil, "4.16.3": {"4.15.9"}} {
-		p := releasetest.Small(version)
-		p.Previous = previous
-		if _, err := client.Push(t.Context(), repository+":"+version, p.Image(t)); err != nil {
-			t.Fatal(err)
-		}
-	}
+	client := pushMirrored(t, repository)
 	out := t.TempDir()
 	data := graphDataIn(t, t.TempDir(), "version", "1.1.0\n", "channels/stable-4.16.yaml", "name: stable-4.16\nversions: [4.15.9, 4.16.3]\n")
 	export := func(args ...string) exportedImage {

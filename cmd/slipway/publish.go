@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -203,8 +202,7 @@ func (p *publisher) verify(ctx context.Context, s mirror.Subject) error {
 // released is a payload as streams know it. Of one for several architectures, its digest
 // is that of the index, while the payload's own is of one image.
 func released(p *release.Payload) (streams.Release, error) {
-	_, digest, _ := strings.Cut(p.Reference, "@")
-	hash, err := v1.NewHash(digest)
+	hash, err := v1.NewHash(pullDigest(p.Reference))
 	if err != nil {
 		return streams.Release{}, fmt.Errorf("reading the digest of payload %q: %w", p.Reference, err)
 	}
