@@ -47,8 +47,9 @@ func newChannelExport(a *app) *cobra.Command {
 		Short: "Write graph-data as the image that disconnected update services read",
 		Long: `Write a folder of graph-data, or that of an image, as an image, as OpenShift Update
 Service reads it in a disconnected network: its files stand in
-/var/lib/cincinnati-graph-data. Risks over ranges become blocked edges. The same files give the same layer, to the byte, and on the same
---base the same image. A folder that cannot be understood whole is refused.
+/var/lib/cincinnati-graph-data. Risks over ranges become blocked edges. The same files
+give the same layer, to the byte, and on the same --base the same image. A folder that
+cannot be understood whole is refused.
 
 The operator of OpenShift Update Service runs the image to copy the files, for which
 --base must have bash and cp. slipway serve and Cincinnati read it without a base.
